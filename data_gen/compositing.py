@@ -140,7 +140,8 @@ def render(image, depth, lens: optics.Lens, crop=None):
     """
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     layer_index, layer_sigma_px = quantise(depth, lens, near, far)
-    blurred = blend_layers(image, layer_index, layer_sigma_px, crop)
+    # The masks below MASK_FLOOR weigh in the colour only: white may come out a little whiter.
+    blurred = tf.clip_by_value(blend_layers(image, layer_index, layer_sigma_px, crop), 0.0, 1.0)
     defocus = optics.defocus_map(depth, lens)
     if crop is not None:
         top, left, height, width = crop

@@ -1,0 +1,24 @@
+"""The four networks of DMENet (Lee et al., CVPR 2019), as functional Keras models.
+
+    B  build_blur_estimation       photo -> defocus map, feature, auxiliary maps
+    D  build_domain_discriminator  feature -> logits, synthetic or real
+    C  build_content_preservation  map -> VGG19 feature, frozen
+    S  build_sharpness_calibration map -> logits, blurred or sharp
+
+`width` scales every channel count; 1.0 is the paper's. `load_vgg19_weights` starts B's encoder
+and C from VGG19 weights.
+"""
+
+from dmenet_tf.networks.blur_estimation import build_blur_estimation
+from dmenet_tf.networks.content_preservation import build_content_preservation
+from dmenet_tf.networks.domain_adaptation import build_domain_discriminator
+from dmenet_tf.networks.sharpness_calibration import build_sharpness_calibration
+from dmenet_tf.networks.vgg19 import load_vgg19_weights
+
+__all__ = [
+    "build_blur_estimation",
+    "build_content_preservation",
+    "build_domain_discriminator",
+    "build_sharpness_calibration",
+    "load_vgg19_weights",
+]

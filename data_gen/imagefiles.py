@@ -1,0 +1,166 @@
+"""Images in files: reading photos, masks and stored maps, and writing without half files.
+
+Photos and masks go through Pillow, which refuses a truncated file whatever its format; OpenCV
+before version 5 hands out the upper half of a truncated JPEG. Stored maps go through OpenCV,
+which alone keeps all 16 bits of a three-channel PNG.
+
+A file that appears is complete: everything is written under a temporary name, `.NAME.xxxx.tmp`
+in the same folder, and renamed. A killed program can leave only such a name behind.
+"""
+
+import io
+import os
+import re
+import uuid
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+)  # fmt: skip
+
+
+class DataFileError(ValueError):
+    """A file of images, depth or records breaks a rule; the message states file and rule."""
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_bytes(path) -> bytes:
+    """The bytes of a file; `DataFileError` naming it where it is missing, empty or unreadable."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataFileError(f"{path}: the file must exist and be readable ({error})") from error
+    if not data:
+        raise DataFileError(f"{path}: the file must not be empty; received 0 bytes")
+    return data
+
+
+def read_rgb(path) -> np.ndarray:
+    """A photo -> uint8 [H, W, 3] RGB, upright.
+
+    Grey becomes three equal channels, alpha is dropped, of 16 bits the upper 8 are kept, and the
+    EXIF rotation is applied. Raises `DataFileError`, naming the file, for what is no whole image.
+    """
+    return decode_rgb(read_bytes(path), path)
+
+
+def decode_rgb(data: bytes, name) -> np.ndarray:
+    """`read_rgb` of bytes; `name` is what an error calls them."""
+    return np.array(_open_8bit(data, name).convert("RGB"))
+
+
+def read_mask(path) -> np.ndarray:
+    """A mask -> uint8 [H, W] as stored (0..255, 1-bit files as 0 and 255), upright."""
+    return np.array(_open_8bit(read_bytes(path), path).convert("L"))
+
+
+def _open_8bit(data: bytes, name) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+    except Exception as error:  # Pillow's decoders raise nearly every type there is
+        raise DataFileError(f"{name}: must be a whole, valid image file ({error})") from error
+    if image.mode[0] not in "IF":
+        return image
+    # Pillow would clip wide grey at 255 instead of scaling it.
+    values = np.asarray(image)
+    if image.mode[0] == "F" or values.min() < 0 or values.max() > 65535:
+        raise DataFileError(
+            f"{name}: an image must have 8 or 16 bits a channel; received Pillow mode "
+            f"'{image.mode}' with values {values.min():g} to {values.max():g}"
+        )
+    return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
+
+
+def read_stored(path) -> np.ndarray:
+    """A map's numbers exactly as the file holds them: [H, W] or RGB [H, W, 3], any bit depth."""
+    return decode_stored(read_bytes(path), path)
+
+
+def decode_stored(data: bytes, name) -> np.ndarray:
+    """`read_stored` of bytes; `name` is what an error calls them."""
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DataFileError(f"{name}: must be a whole, valid image file ({error})") from error
+    if array is None:
+        raise DataFileError(f"{name}: must be a whole, valid image file; OpenCV could not read it")
+    return array if array.ndim == 2 else array[..., 2::-1]
+
+
+def single_channel(array: np.ndarray, name) -> np.ndarray:
+    """[H, W] of a map that is stored in one channel or in three equal ones."""
+    if array.ndim == 2:
+        return array
+    if not (array == array[..., :1]).all():
+        raise DataFileError(f"{name}: a map's channels must be equal; received a colour image")
+    return array[..., 0]
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def write_atomic(path, write):
+    """`write(temporary_path)`, then rename to `path`; makes the folder, cleans up on errors."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """uint8 or uint16 [H, W] or [H, W, 3] RGB -> PNG, lossless."""
+    array = np.asarray(array)
+    plane = array.ndim == 2 or array.shape[2:] == (3,)
+    if array.dtype not in (np.uint8, np.uint16) or not plane:
+        raise ValueError(
+            "a PNG is written from uint8 or uint16, [H, W] or [H, W, 3]; "
+            f"received {array.dtype} {list(array.shape)}"
+        )
+    return cv2.imencode(".png", array if array.ndim == 2 else array[..., ::-1])[1].tobytes()
+
+
+def write_png(path, array: np.ndarray):
+    """Writes `encode_png(array)`, atomically."""
+    data = encode_png(array)
+    write_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
+# --- folders ---------------------------------------------------------------------------------
+
+
+def natural_key(text) -> list:
+    """Sort key under which 'frame_9' comes before 'frame_10'."""
+    parts = re.split(r"(\d+)", str(text))
+    return [(int(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+
+def find_files(folder, suffixes, pattern="**/*") -> list[Path]:
+    """Files under `folder` with one of `suffixes`, hidden ones left out, in natural order."""
+    found = (path for path in Path(folder).glob(pattern) if path.suffix.lower() in suffixes)
+    visible = (path for path in found if not path.name.startswith(".") and path.is_file())
+    return sorted(visible, key=natural_key)
+
+
+def list_images(folder) -> list[Path]:
+    """The images directly in `folder`, in natural order; an error where there are none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataFileError(f"{folder}: must be a folder of images; there is no such folder")
+    images = find_files(folder, IMAGE_SUFFIXES, "*")
+    if not images:
+        raise DataFileError(
+            f"{folder}: the folder must hold images ({' '.join(IMAGE_SUFFIXES)}); received none"
+        )
+    return images

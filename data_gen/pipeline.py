@@ -1,0 +1,125 @@
+"""Defocused examples out of RGB-D scenes, through tf.data.
+
+An example is a pure function of (seed, index): a scene of the source, a lens sampled from its
+whole depth map, a crop with its margin, the renderer, a flip and a turn. So resume is exact,
+sharding is a stride over indices, and a failure can be replayed.
+
+A source is anything with `len(source)`, `source.name(i)` and
+`source.read(i) -> (image uint8 [H, W, 3] RGB, depth float32 [H, W] > 0)`.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from data_gen import augment, compositing, optics
+from data_gen.scenes import make_scene
+
+# One stream of random numbers per purpose, so that adding a draw to one never shifts another.
+ORDER, LENS, CROP, TURN = range(4)
+
+
+class ProceduralScenes:
+    """The embedded default source: `count` scenes, each a pure function of (seed, index)."""
+
+    def __init__(self, seed: int, count: int, height: int, width: int):
+        self.seed, self.count, self.height, self.width = seed, count, height, width
+
+    def __len__(self):
+        return self.count
+
+    def name(self, index):
+        return f"procedural-{self.seed}-{index:06d}"
+
+    def read(self, index):
+        return make_scene(self.seed, index, self.height, self.width)
+
+
+class Fitted:
+    """A source whose images are resized to what a crop needs, the last `cache` ones kept.
+
+    A short side below `crop` is enlarged to it, one above 800 px reduced to that. `values` says
+    what the second plane holds: "kept" through a resize (depth, binary maps; the COC of a depth
+    map is computed afterwards, in pixels of the resized image), or "scaled" with the size
+    (`defocus`).
+    """
+
+    def __init__(self, source, crop: int, cache: int, values="kept"):
+        self.source, self.crop, self.values = source, crop, values
+        self.name = source.name
+        self.read = functools.lru_cache(maxsize=cache)(self._read)
+
+    def __len__(self):
+        return len(self.source)
+
+    def _read(self, index):
+        image, plane = self.source.read(index)
+        scale = float(augment.fit_scale(*plane.shape, self.crop))
+        if scale == 1:
+            return image, plane
+        image, plane = augment.resize_with_map(image, plane[..., None], scale, values=self.values)
+        return tf.cast(tf.round(image), tf.uint8).numpy(), plane.numpy()[..., 0]
+
+
+def fold(seed: tf.Tensor, *numbers) -> tf.Tensor:
+    """A new seed out of a seed int32 [2] and integers, each combination its own stream."""
+    for number in numbers:
+        seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int32))
+    return seed
+
+
+def read_pair(source, index: tf.Tensor):
+    """`source.read` as a graph operation: image float32 [H, W, 3] in [0, 1], plane [H, W]."""
+    image, plane = tf.numpy_function(
+        lambda i: source.read(int(i)), [index], (tf.uint8, tf.float32), stateful=False
+    )
+    image.set_shape([None, None, 3])
+    plane.set_shape([None, None])
+    return tf.cast(image, tf.float32) / 255.0, plane
+
+
+def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
+    """One training example.
+
+    Args:
+        seed: int32 [2].
+        index: integer scalar, any size: running number of the example.
+        source: scenes at least `crop` on their short side (see `Fitted`).
+        crop: side of the square in pixels; 0 for the whole scene, neither flipped nor turned.
+        sampler: a key of `optics.LENS_SAMPLERS`.
+    Returns:
+        {`image` [S, S, 3], `defocus` [S, S, 1]} float32 in [0, 1], `scene` int64,
+        `focus_distance` and `alpha_px` float32.
+    """
+    scene = augment.epoch_index(fold(seed, ORDER), index, len(source))
+    image, depth = read_pair(source, scene)
+    near, far = tf.reduce_min(depth), tf.reduce_max(depth)
+    lens = optics.LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
+    window = None
+    if crop:
+        corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)
+        window = (corner[0], corner[1], crop, crop)
+    image, defocus = compositing.render(image, depth, lens, window)
+    if crop:
+        image.set_shape([crop, crop, 3])
+        defocus.set_shape([crop, crop, 1])
+        image, defocus = augment.random_flip_turn(fold(seed, TURN, index), image, defocus)
+    return {
+        "image": image,
+        "defocus": defocus,
+        "scene": scene,
+        "focus_distance": lens.focus_distance,
+        "alpha_px": lens.alpha_px,
+    }
+
+
+def examples(seed: int, indices, source, crop: int, sampler="paper") -> tf.data.Dataset:
+    """The examples of `indices`, an int64 dataset or array, computed on the fly and in order."""
+    key = tf.constant([seed, 0], tf.int32)
+    if not isinstance(indices, tf.data.Dataset):
+        indices = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
+    return indices.map(
+        lambda index: example(key, index, source, crop, sampler),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )

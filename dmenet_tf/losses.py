@@ -1,0 +1,77 @@
+"""The losses of DMENet: unweighted, pure functions of tensors (Lee et al. 2019, Section 4).
+
+Each returns a float32 scalar, the mean over all elements, and computes in float32 whatever type
+comes in. Symbols: B, D, C, S the four networks; y the defocus map; b a binary map, 1 = blurred;
+z the domain, 1 = synthetic and 0 = real.
+
+    L_g = defocus + lambda_aux * sum of auxiliary + lambda_C * content
+          + lambda_S * sharpness + lambda_adv * mean over the real domains of adversarial
+    L_d = lambda_D * (discriminator(synthetic) + mean over the real domains of discriminator)
+"""
+
+import tensorflow as tf
+
+
+def defocus_loss(defocus, label):
+    """MSE(B(I_S), y). Both [B, H, W, 1]."""
+    return _mean_squared_error(defocus, label)
+
+
+def auxiliary_loss(auxiliary, label):
+    """MSE(A_l, y_l) of one auxiliary map [B, h, w, 1] and the label [B, H, W, 1] resized to it."""
+    return _mean_squared_error(auxiliary, resize_nearest(label, tf.shape(auxiliary)[1:3]))
+
+
+def content_loss(phi_predicted, phi_label):
+    """MSE(phi4(B(I_S)), phi4(y)), phi4 = C's output [B, h, w, C]."""
+    return _mean_squared_error(phi_predicted, phi_label)
+
+
+def sharpness_loss(logits, binary):
+    """BCE(S(B(I_B)), b). Both [B, H, W, 1], b = 1 where the photo is blurred."""
+    return _binary_cross_entropy(logits, binary)
+
+
+def adversarial_loss(logits):
+    """BCE(D(B_last(I_real)), 1): B wants a real photo's feature to pass as synthetic, z = 1."""
+    return _binary_cross_entropy(logits, tf.ones_like(logits))
+
+
+def discriminator_loss(logits, synthetic):
+    """BCE(D(B_last(I)), z) of one domain, z = 1 where `synthetic` is True and 0 where not."""
+    return _binary_cross_entropy(logits, tf.ones_like(logits) * float(synthetic))
+
+
+def resize_nearest(label, size):
+    """[B, H, W, C] -> [B, size[0], size[1], C], nearest neighbour, corners aligned.
+
+    Row i comes from row `round(i * (in - 1) / (out - 1))`, halves rounded up; a single row comes
+    from row 0. Columns likewise. `size` may be a tensor.
+    """
+    for axis in (1, 2):
+        label = tf.gather(label, _source_index(tf.shape(label)[axis], size[axis - 1]), axis=axis)
+    return label
+
+
+def _source_index(size_in, size_out):
+    steps = tf.maximum(size_out - 1, 1)  # a single output has index 0 whatever it is divided by
+    # round(i * (in - 1) / steps) in integers, exact: floor(a / b + 1/2) = (2a + b) // 2b.
+    return (2 * tf.range(size_out) * (size_in - 1) + steps) // (2 * steps)
+
+
+def _mean_squared_error(a, b):
+    a, b = _float32_alike(a, b)
+    return tf.reduce_mean(tf.math.squared_difference(a, b))
+
+
+def _binary_cross_entropy(logits, labels):
+    logits, labels = _float32_alike(logits, labels)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+def _float32_alike(a, b):
+    """Both in float32; raises ValueError on unequal shapes, which would broadcast unnoticed."""
+    a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
+    if not a.shape.is_compatible_with(b.shape):
+        raise ValueError(f"a loss compares equal shapes; received {a.shape} and {b.shape}")
+    return a, b

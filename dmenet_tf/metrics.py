@@ -1,0 +1,138 @@
+"""Metrics: every tensor or array in, a number out. NumPy only, computed in float64.
+
+`defocus` is what B predicts and labels hold, 0 (sharp) .. 1 (most blurred); a mask or `truth` of a
+blur detection is binary, 1 = blurred. Anything `np.asarray` takes is accepted. Both arguments of a
+metric have the same shape, and every value is finite: a ValueError says otherwise, since a NaN
+that enters an average, or a broadcast of [H, W] against [H, W, 1], gives a number that looks right.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def mean_squared_error(predicted, truth) -> float:
+    """Mean of (predicted - truth)^2 over all values; on `defocus` maps of any equal shape."""
+    predicted, truth = _pair(predicted, truth)
+    return float(np.mean(np.square(predicted - truth)))
+
+
+def mean_absolute_error(predicted, truth) -> float:
+    """Mean of |predicted - truth| over all values; on `defocus` maps of any equal shape."""
+    predicted, truth = _pair(predicted, truth)
+    return float(np.mean(np.abs(predicted - truth)))
+
+
+def best_constant(maps: Iterable) -> float:
+    """The one value with the least summed squared error over all pixels of all maps: their mean.
+
+    `maps` may differ in size; each counts by its number of pixels. What a predictor that ignores
+    its input can reach, `best_constant_mse`, is the line that a trained network has to beat.
+    """
+    return _best_constant(maps)[0]
+
+
+def best_constant_mse(maps: Iterable) -> float:
+    """Mean squared error of `best_constant` over all pixels of all maps: their variance."""
+    return _best_constant(maps)[1]
+
+
+def adaptive_threshold(defocus, alpha: float = 0.3) -> float:
+    """tau = alpha * max + (1 - alpha) * min of one image's map, [H, W] or [H, W, 1]."""
+    defocus = _one_image("defocus", defocus)
+    return float(alpha * defocus.max() + (1.0 - alpha) * defocus.min())
+
+
+def blur_accuracy(defocus, blurred_mask, alpha: float = 0.3) -> float:
+    """Share of one image's pixels that the thresholded map and the binary mask agree on.
+
+    A pixel is blurred where `defocus` is above `adaptive_threshold` (Lee et al. 2019, on CUHK). A
+    constant map has nothing above its threshold and counts as sharp throughout. A collection's
+    figure is the mean over its images.
+    """
+    defocus, blurred_mask = _pair(defocus, blurred_mask)
+    blurred = defocus > adaptive_threshold(defocus, alpha)
+    return float(np.mean(blurred == _binary("the mask", blurred_mask)))
+
+
+def average_precision(scores, blurred) -> float:
+    """Area under the precision-recall curve as the step-wise sum of (R_n - R_{n-1}) * P_n.
+
+    The definition of scikit-learn's `average_precision_score`: no interpolation, and equal scores
+    are one threshold, so the order of tied pixels has no influence. `scores` are larger where more
+    blurred, on any scale. Raises ValueError where no pixel is blurred: recall is undefined there.
+    """
+    scores, blurred = _pair(scores, blurred)
+    blurred = _binary("`blurred`", blurred)
+    if not blurred.any():
+        raise ValueError("average precision needs at least one blurred pixel; received none")
+    descending = np.argsort(-scores, axis=None, kind="stable")
+    scores, hits = scores.ravel()[descending], np.cumsum(blurred.ravel()[descending])
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
+    true_positives = hits[last_of_tie]
+    precision = true_positives / (last_of_tie + 1)
+    recall = true_positives / hits[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def f_beta(predicted, truth, beta_squared: float = 0.3) -> float:
+    """F_beta = (1 + b2) * P * R / (b2 * P + R) of two binary masks, 1 = blurred.
+
+    Computed from counts, (1 + b2) TP / ((1 + b2) TP + b2 FN + FP), which is the same number and
+    needs no epsilon where precision and recall are both 0. beta^2 = 0.3 weighs precision more, as
+    the literature of blur detection does. Raises ValueError where neither mask is blurred anywhere.
+    """
+    predicted, truth = _pair(predicted, truth)
+    predicted, truth = _binary("the prediction", predicted), _binary("the truth", truth)
+    true_positives = np.count_nonzero(predicted & truth)
+    false_negatives = np.count_nonzero(~predicted & truth)
+    false_positives = np.count_nonzero(predicted & ~truth)
+    weighted_hits = (1.0 + beta_squared) * true_positives
+    total = weighted_hits + beta_squared * false_negatives + false_positives
+    if total == 0:
+        raise ValueError("F_beta needs a blurred pixel in either mask; received none in both")
+    return float(weighted_hits / total)
+
+
+def _best_constant(maps) -> tuple[float, float]:
+    # Pooled from each map's own mean and variance: one pass, and no difference of large sums.
+    stats = [(m.size, m.mean(), m.var()) for m in (_finite("a map", m) for m in maps)]
+    if not stats:
+        raise ValueError("the best constant needs at least one map; received none")
+    sizes, means, variances = np.transpose(stats)
+    constant = np.average(means, weights=sizes)
+    mse = np.average(variances + np.square(means - constant), weights=sizes)
+    return float(constant), float(mse)
+
+
+def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
+    a, b = _finite("the first argument", a), _finite("the second argument", b)
+    if a.shape != b.shape:
+        raise ValueError(f"both arguments have one shape; received {a.shape} and {b.shape}")
+    return a, b
+
+
+def _finite(name: str, values) -> np.ndarray:
+    values = np.asarray(values).astype(np.float64)
+    if values.size == 0:
+        raise ValueError(f"{name} holds at least one value; received shape {values.shape}")
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise ValueError(f"{name} is finite; received {bad} NaN or infinite of {values.size}")
+    return values
+
+
+def _one_image(name: str, values) -> np.ndarray:
+    values = _finite(name, values)
+    if values.ndim != 2 and (values.ndim != 3 or values.shape[-1] != 1):
+        raise ValueError(
+            f"`{name}` is one image's map, [H, W] or [H, W, 1]; received {values.shape}"
+        )
+    return values
+
+
+def _binary(name: str, values: np.ndarray) -> np.ndarray:
+    if not np.isin(values, (0.0, 1.0)).all():
+        other = values[~np.isin(values, (0.0, 1.0))].flat[0]
+        raise ValueError(f"{name} holds only 0 and 1 (1 = blurred); received {other:g}")
+    return values == 1.0

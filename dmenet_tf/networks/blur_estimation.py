@@ -1,0 +1,79 @@
+"""B, the blur estimation network: a photo in, its defocus map out (Lee et al. 2019, Section 4).
+
+A VGG19 encoder, a decoder that goes up four levels joining the encoder's features, an auxiliary
+head on each level, seven residual refinement blocks, and the map.
+
+    image    [B, H, W, 3]   float RGB in [0, 1]; H and W multiples of 16, free from call to call
+    defocus  [B, H, W, 1]   float32 in [0, 1], 1 = most blurred
+    feature  [B, H, W, 64]  the last decoder level, before refinement: what D sees
+    aux0..4  [B, h, w, 1]   float32 in [0, 1], deepest first: 1/16, 1/8, 1/4, 1/2 and full size
+
+Layers are named after their level, 4 (1/16 size) to 0 (full size): `level3_conv1`, `level3_bn1`,
+`level4_aux_conv1`, `refine0_shortcut_conv`, `final_conv3`.
+"""
+
+import keras
+
+from dmenet_tf.networks.layers import (
+    BatchNorm,
+    RequireSizeMultiple,
+    convolution,
+    normalised,
+    scaled,
+)
+from dmenet_tf.networks.vgg19 import vgg19_features
+
+SIZE_MULTIPLE = 16  # four poolings by two
+_REFINEMENTS = 7
+
+
+def build_blur_estimation(width=1.0):
+    """B at `width` times the paper's channels; see the module for its input and outputs.
+
+    Raises ValueError on a call with a size that is no multiple of 16.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    checked = RequireSizeMultiple(SIZE_MULTIPLE, name="size_check")(image)
+    encoder = vgg19_features(checked, width)
+    x = encoder["conv5_4"]
+    outputs = {"aux0": _auxiliary(x, scaled(256, width), level=4)}
+    for level, skip, channels, count in (
+        (3, "conv4_4", 256, 3),
+        (2, "conv3_4", 128, 3),
+        (1, "conv2_2", 64, 3),
+        (0, "conv1_2", 64, 1),
+    ):
+        x = keras.layers.UpSampling2D(2, name=f"level{level}_up")(x)
+        x = keras.layers.Concatenate(name=f"level{level}_join")([x, encoder[skip]])
+        for i in range(1, count + 1):
+            x = _block(x, scaled(channels, width), f"level{level}", i)
+        aux_channels = max(channels // 2, 32)  # 128, 64, 32, 32
+        outputs[f"aux{4 - level}"] = _auxiliary(x, scaled(aux_channels, width), level)
+    outputs["feature"] = x
+    for index in range(_REFINEMENTS):
+        x = _refinement(x, scaled(64, width), f"refine{index}")
+    for i, channels in ((1, 64), (2, 32)):
+        x = _block(x, scaled(channels, width), "final", i)
+    # In float32 even under mixed precision: bfloat16's 8 bits are too coarse for a map.
+    logits = convolution(x, 1, "final_conv3", dtype="float32")
+    outputs["defocus"] = keras.layers.Activation("sigmoid", dtype="float32", name="defocus")(logits)
+    return keras.Model(image, outputs, name="blur_estimation")
+
+
+def _block(x, channels, name, i):
+    return normalised(convolution(x, channels, f"{name}_conv{i}"), f"{name}_bn{i}")
+
+
+def _refinement(x, channels, name):
+    shortcut = convolution(x, channels, f"{name}_shortcut_conv", kernel_size=1)
+    shortcut = normalised(shortcut, f"{name}_shortcut_bn")
+    for i in (1, 2):
+        x = _block(x, channels, name, i)
+    return keras.layers.Add(name=f"{name}_add")([x, shortcut])
+
+
+def _auxiliary(x, channels, level):
+    name = f"level{level}_aux"
+    x = _block(x, channels, name, 1)
+    x = BatchNorm(name=f"{name}_bn2")(convolution(x, 1, f"{name}_conv2"))
+    return keras.layers.Activation("sigmoid", dtype="float32", name=f"aux{4 - level}")(x)

@@ -1,0 +1,116 @@
+"""The few layers that the networks share.
+
+Tensors are [B, H, W, C]. Under a mixed precision policy the layers compute in the policy's type;
+batch statistics are float32 always.
+"""
+
+import keras
+import tensorflow as tf
+
+LEAKY_SLOPE = 0.2
+MIN_CHANNELS = 4
+
+
+def scaled(channels, width):
+    """`channels * width`, rounded, and at least 4: a thinner layer hardly carries a signal."""
+    if not width > 0:
+        raise ValueError(f"width must be positive; received {width}")
+    return max(MIN_CHANNELS, round(channels * width))
+
+
+@keras.saving.register_keras_serializable(package="dmenet_tf")
+class SymmetricPadding2D(keras.layers.Layer):
+    """Pads height and width by one pixel on each side by repeating the edge pixel.
+
+    [B, H, W, C] -> [B, H + 2, W + 2, C]. Zeros would put a dark, perfectly sharp frame around
+    every photo. Runs, with its gradient, eagerly, in a graph and under XLA.
+    """
+
+    def call(self, x):
+        return tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        padded = (None if size is None else size + 2 for size in (height, width))
+        return (batch, *padded, channels)
+
+
+@keras.saving.register_keras_serializable(package="dmenet_tf")
+class RequireSizeMultiple(keras.layers.Layer):
+    """Passes its input on; raises where height or width is no multiple of `multiple`.
+
+    A size known when the layer is called gives a ValueError, one known only when the graph runs
+    an InvalidArgumentError (XLA leaves that check out).
+    """
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, x):
+        rule = f"height and width must be multiples of {self.multiple}"
+        height, width = x.shape[1:3]
+        if any(size is not None and size % self.multiple for size in (height, width)):
+            raise ValueError(f"{rule}; received {height} x {width}")
+        if height is None or width is None:
+            size = tf.shape(x)[1:3]
+            fits = tf.reduce_all(size % self.multiple == 0)
+            with tf.control_dependencies([tf.debugging.Assert(fits, [f"{rule}; received", size])]):
+                x = tf.identity(x)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable(package="dmenet_tf")
+class BatchNorm(keras.layers.BatchNormalization):
+    """Batch normalisation with an offset and no scale, through TensorFlow's fused operation.
+
+    Keras 3 composes it from elementwise operations, and in float32 under mixed precision: about
+    three times the time and, in half precision, twice the memory. The moving variance takes the
+    unbiased batch variance, as the fused operation has always done.
+    """
+
+    def __init__(self, **kwargs):
+        # 1e-5 keeps a constant channel from dividing by zero; it is the published networks' value.
+        super().__init__(**{"scale": False, "epsilon": 1e-5, "momentum": 0.9, **kwargs})
+
+    def call(self, inputs, training=None, mask=None):
+        training = bool(training) and self.trainable
+        offset = tf.convert_to_tensor(self.beta)
+        output = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.ones_like(offset),
+            offset=offset,
+            # In training the operation takes the batch's own statistics and wants these empty.
+            mean=[] if training else tf.convert_to_tensor(self.moving_mean),
+            variance=[] if training else tf.convert_to_tensor(self.moving_variance),
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            for moving, batch in (
+                (self.moving_mean, output.batch_mean),
+                (self.moving_variance, output.batch_variance),
+            ):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return output.y
+
+
+def convolution(x, channels, name, kernel_size=3, **kwargs):
+    """`kernel_size` 3: padded symmetrically; 1: needs no padding. Size in = size out."""
+    if kernel_size == 3:
+        x = SymmetricPadding2D(name=f"{name}_pad")(x)
+    kwargs.setdefault("kernel_initializer", "he_normal")
+    return keras.layers.Conv2D(channels, kernel_size, name=name, **kwargs)(x)
+
+
+def normalised(x, name):
+    """Batch normalisation called `name`, then leaky ReLU of slope 0.2."""
+    x = BatchNorm(name=name)(x)
+    # By position: Keras 2 and 3 name this argument differently.
+    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_leaky")(x)

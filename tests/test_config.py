@@ -1,0 +1,98 @@
+"""The configuration: strict, saved whole, and every preset loads."""
+
+import json
+
+import pytest
+
+from dmenet_tf import config as configuration
+from dmenet_tf.config import PRESETS, Config, DataConfig, NetworkConfig
+from dmenet_tf.train import parse
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_survives_its_file(tmp_path, name):
+    path = tmp_path / "config.json"
+    configuration.save(PRESETS[name].config, path)
+    assert configuration.load(path) == PRESETS[name].config
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_states_a_command_that_parses_to_it(name):
+    words = PRESETS[name].command.split()
+    assert words[:3] == ["python", "-m", "dmenet_tf.train"] and PRESETS[name].expect
+    run, resume, config = parse(words[3:])
+    assert str(run) == f"runs/{name}" and not resume
+    assert config.network == PRESETS[name].config.network
+    assert config.training.steps == PRESETS[name].config.training.steps
+
+
+def test_paper_preset_is_the_papers():
+    config = PRESETS["paper"].config
+    assert (config.data.crop, config.data.batch, config.network.width) == (240, 3, 1.0)
+    loss = config.loss
+    assert (loss.lambda_aux, loss.lambda_content, loss.lambda_sharpness) == (1, 1e-4, 2e-2)
+    assert (loss.lambda_adversarial, loss.lambda_discriminator) == (1e-3, 1)
+    training = config.training
+    assert (training.learning_rate, training.beta_1) == (1e-4, 0.9)
+    assert (training.decay, training.decay_epochs) == (0.8, 20)
+
+
+def broken(**sections):
+    values = configuration.to_dict(PRESETS["tiny"].config)
+    for section, changes in sections.items():
+        values[section] |= changes
+    return values
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (broken(data={"crops": 3}), r"file.json holds only known.*extra fields found \(crops\)"),
+        ({"netwrok": {}}, r"extra fields found \(netwrok\)"),
+        (broken(training={"steps": "many"}), r"config.training.steps"),
+        (broken(data={"polarity": "inverted"}), "inverted.*config.data.polarity"),
+        (broken(data={"crop": 33}), "data.crop must be a positive multiple of 16; received 33"),
+        (broken(training={"steps": 0}), "training.steps must be above 0; received 0"),
+        (broken(loss={"lambda_aux": -1}), "loss.lambda_aux must be finite and not negative"),
+        (broken(network={"vgg_weights": "imagenet"}), "must be 'none' unless network.width is 1"),
+        (broken(training={"pretrain_steps": 7}), "pretrain_steps must lie between 0 and"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path, values, message):
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=message):
+        configuration.load(path)
+
+
+def test_a_file_that_is_no_json(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("steps: 3")
+    with pytest.raises(ValueError, match="a configuration is a JSON file; received .*file.json"):
+        configuration.load(path)
+
+
+def test_command_line_overrides_a_preset_or_a_file(tmp_path):
+    line = "--preset paper --steps 7 --vgg-weights file.h5 --synthetic a b --parts BD"
+    _, _, config = parse(line.split())
+    assert config.training.steps == 7
+    assert config.network == NetworkConfig(parts="BD", vgg_weights="file.h5")
+    assert config.data == DataConfig(synthetic=("a", "b"))
+    path = tmp_path / "config.json"
+    configuration.save(config, path)
+    _, _, again = parse(["--config", str(path), "--seed", "5"])
+    assert again.training.seed == 5 and again.data == config.data
+
+
+def test_unknown_options_stop_the_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(["--preset", "tiny", "--stpes", "3"])
+    assert stop.value.code == 2
+    assert "stpes" in "".join(capsys.readouterr())
+
+
+def test_field_names_are_unique_across_sections():
+    # The command line drops the section's name, so two fields must never share theirs.
+    names = [name for section in configuration.to_dict(Config()).values() for name in section]
+    assert len(names) == len(set(names))

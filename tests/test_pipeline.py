@@ -1,0 +1,142 @@
+"""Examples out of scenes: pure functions of (seed, index), with labels that fit their image."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_gen import optics, pipeline
+from data_gen.pipeline import Fitted, ProceduralScenes
+
+KEY = tf.constant([5, 0])
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return Fitted(ProceduralScenes(0, 7, 80, 90), crop=64, cache=7)
+
+
+def test_an_example_is_a_pure_function_of_seed_and_index(scenes):
+    first = pipeline.example(KEY, 3, scenes, 64)
+    pipeline.example(KEY, 4, scenes, 64)
+    again = pipeline.example(KEY, 3, scenes, 64)
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+    other_seed = pipeline.example(tf.constant([6, 0]), 3, scenes, 64)
+    assert not np.array_equal(first["image"], other_seed["image"])
+
+
+def test_any_start_gives_the_same_examples_as_the_whole(scenes):
+    whole = list(pipeline.examples(5, range(9), scenes, 64))
+    part = list(pipeline.examples(5, range(6, 9), scenes, 64))
+    for left, right in zip(whole[6:], part, strict=True):
+        np.testing.assert_array_equal(left["image"], right["image"])
+        np.testing.assert_array_equal(left["defocus"], right["defocus"])
+    # Eagerly and inside Dataset.map.
+    eager = pipeline.example(KEY, 8, scenes, 64)
+    np.testing.assert_allclose(part[-1]["image"], eager["image"], atol=1e-6)
+
+
+def test_shapes_ranges_and_epochs(scenes):
+    drawn = list(pipeline.examples(5, range(14), scenes, 64))
+    for example in drawn:
+        assert example["image"].shape == (64, 64, 3) and example["defocus"].shape == (64, 64, 1)
+        for name in ("image", "defocus"):
+            assert np.min(example[name]) >= 0 and np.max(example[name]) <= 1 + 1e-6
+    order = [int(example["scene"]) for example in drawn]
+    assert sorted(order[:7]) == sorted(order[7:]) == list(range(7))
+    assert order[:7] != order[7:]
+
+
+class Ramp:
+    """One scene: depth rises from left to right; a fine pattern over it all."""
+
+    name = staticmethod(lambda index: "ramp")
+
+    def __len__(self):
+        return 1
+
+    def read(self, index):
+        rng = np.random.default_rng(0)
+        depth = np.tile(np.linspace(1, 4, 128, dtype=np.float32), (96, 1))
+        return rng.integers(0, 256, (96, 128, 3), np.uint8), depth
+
+
+def test_the_image_is_blurred_where_its_map_says_so():
+    agreement = []
+    for index in range(12):
+        example = pipeline.example(KEY, index, Ramp(), 64)
+        detail = np.abs(np.diff(example["image"].numpy().mean(-1), axis=1)).ravel()
+        defocus = example["defocus"].numpy()[:, 1:, 0].ravel()
+        if defocus.std() > 0.05:
+            # Turned with its image: a map turned otherwise would not fit it.
+            agreement.append(np.corrcoef(np.sqrt(detail), defocus)[0, 1])
+    assert len(agreement) > 5 and max(agreement) < -0.4
+
+
+def test_whole_scene_has_the_label_of_its_lens():
+    example = pipeline.example(KEY, 0, Ramp(), 0)
+    assert example["image"].shape == (96, 128, 3)
+    lens = optics.Lens(example["focus_distance"], example["alpha_px"])
+    expected = optics.defocus_map(tf.constant(Ramp().read(0)[1]), lens)
+    np.testing.assert_allclose(example["defocus"][..., 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", optics.LENS_SAMPLERS)
+def test_both_samplers(sampler, scenes):
+    largest = [
+        float(tf.reduce_max(pipeline.example(KEY, i, scenes, 0, sampler)["defocus"]))
+        for i in range(6)
+    ]
+    if sampler == "generator":
+        np.testing.assert_allclose(largest, 1.0, atol=1e-4)
+    else:
+        assert len({round(value, 3) for value in largest}) > 4
+
+
+class Counting:
+    """Scenes of one size that count how often they are read."""
+
+    def __init__(self, height, width):
+        self.size, self.reads = (height, width), 0
+
+    name = staticmethod(str)
+
+    def __len__(self):
+        return 3
+
+    def read(self, index):
+        self.reads += 1
+        image = np.full((*self.size, 3), 100 + index, np.uint8)
+        return image, np.full(self.size, 0.25, np.float32)
+
+
+@pytest.mark.parametrize(
+    "size, crop, fitted",
+    [
+        ((50, 70), 32, (50, 70)),
+        ((20, 30), 40, (40, 60)),  # short side enlarged to the crop
+        ((1000, 1600), 32, (800, 1280)),  # short side reduced to 800
+        ((1, 3), 16, (16, 48)),
+    ],
+)
+def test_fitting(size, crop, fitted):
+    image, depth = Fitted(Counting(*size), crop, cache=2).read(1)
+    assert image.shape == (*fitted, 3) and depth.shape == fitted
+    assert image.dtype == np.uint8 and (image == 101).all() and (depth == 0.25).all()
+
+
+def test_fitting_scales_the_blur_of_ready_made_maps():
+    # Halving an image halves every sigma in it.
+    _, defocus = Fitted(Counting(1600, 1600), 32, cache=2, values="scaled").read(0)
+    np.testing.assert_allclose(defocus, 0.125)
+
+
+def test_fitted_scenes_are_kept():
+    source = Counting(50, 50)
+    fitted = Fitted(source, 32, cache=2)
+    for index in (0, 1, 0, 1, 1):
+        fitted.read(index)
+    assert source.reads == 2
+    for index in (2, 0):
+        fitted.read(index)
+    assert source.reads == 4

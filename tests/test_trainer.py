@@ -1,0 +1,225 @@
+"""The alternating step: who learns from what, and one forward of B instead of two."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dmenet_tf import losses
+from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
+from dmenet_tf.trainer import AUXILIARY, REAL, Trainer, build_networks, loss_weights
+
+LAMBDAS = LossConfig()
+# Large enough that one step moves every weight visibly.
+TRAINING = TrainingConfig(learning_rate=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def float32_after():
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def make_trainer(parts="BDCS", lambdas=LAMBDAS, training=TRAINING, steps_per_epoch=1000):
+    keras.utils.set_random_seed(1)
+    keras.mixed_precision.set_global_policy(training.precision)
+    networks = build_networks(NetworkConfig(parts=parts, width=0.0625, vgg_weights="none"))
+    return Trainer(networks, lambdas, training, steps_per_epoch)
+
+
+def make_batch(seed=0, n=2, side=32):
+    rng = np.random.default_rng(seed)
+
+    def uniform(channels):
+        return tf.constant(rng.random((n, side, side, channels)), tf.float32)
+
+    return {
+        "synthetic": uniform(3),
+        "defocus": uniform(1),
+        "labelled": uniform(3),
+        "blurred": tf.round(uniform(1)),
+        "unlabelled": uniform(3),
+    }
+
+
+def weights_of(model):
+    return [np.array(v) for v in model.trainable_variables]
+
+
+def moved(model, before):
+    return any((np.array(v) != b).any() for v, b in zip(model.weights, before, strict=True))
+
+
+def two_separate_passes(trainer, batch):
+    """What one step must equal, written out: B runs anew for each network's update."""
+    networks, lambdas = trainer.networks, trainer.weights
+    estimate, discriminate = networks.blur_estimation, networks.discriminator
+    outputs = {name: estimate(batch[name], training=True) for name in ("synthetic", *REAL)}
+    with tf.GradientTape() as tape:
+        terms = [
+            losses.discriminator_loss(discriminate(outputs[n]["feature"], training=True), z)
+            for n, z in (("synthetic", True), ("labelled", False), ("unlabelled", False))
+        ]
+        loss_d = lambdas.lambda_discriminator * (terms[0] + (terms[1] + terms[2]) / 2)
+    variables = discriminate.trainable_variables
+    trainer.discriminator_optimizer.apply(tape.gradient(loss_d, variables), variables)
+
+    with tf.GradientTape() as tape:
+        outputs = {name: estimate(batch[name], training=True) for name in ("synthetic", *REAL)}
+        synthetic = outputs["synthetic"]
+        loss_g = losses.defocus_loss(synthetic["defocus"], batch["defocus"])
+        for name in AUXILIARY:
+            loss_g += losses.auxiliary_loss(synthetic[name], batch["defocus"])
+        phi = networks.content
+        loss_g += lambdas.lambda_content * losses.content_loss(
+            phi(synthetic["defocus"]), phi(batch["defocus"])
+        )
+        logits = networks.sharpness(outputs["labelled"]["defocus"], training=True)
+        loss_g += lambdas.lambda_sharpness * losses.sharpness_loss(logits, batch["blurred"])
+        for name in REAL:
+            logits = discriminate(outputs[name]["feature"], training=True)
+            loss_g += lambdas.lambda_adversarial / 2 * losses.adversarial_loss(logits)
+    variables = trainer.generator_variables
+    trainer.generator_optimizer.apply(tape.gradient(loss_g, variables), variables)
+    return float(loss_g), float(loss_d)
+
+
+def test_one_forward_gives_the_same_weights_as_two_passes():
+    # A strong adversary, so that B would notice a D that was not updated before it.
+    lambdas = replace(LAMBDAS, lambda_adversarial=1.0)
+    ours, theirs = make_trainer(lambdas=lambdas), make_trainer(lambdas=lambdas)
+    names = ("blur_estimation", "discriminator", "sharpness")
+    before = {name: weights_of(getattr(ours.networks, name)) for name in names}
+    for step in range(2):
+        batch = make_batch(step)
+        report = ours.train_step(batch)
+        loss_g, loss_d = two_separate_passes(theirs, batch)
+        assert float(report["L_g"]) == pytest.approx(loss_g, rel=1e-4)
+        assert float(report["L_d"]) == pytest.approx(loss_d, rel=1e-4)
+    for name in names:
+        left, right = (weights_of(getattr(t.networks, name)) for t in (ours, theirs))
+        for start, a, b in zip(before[name], left, right, strict=True):
+            # Biases have no gradient but rounding noise where batch normalisation follows, which
+            # Adam turns into steps of the learning rate: kernels tell.
+            if a.ndim == 4:
+                assert np.linalg.norm(a - b) < 5e-3 * np.linalg.norm(a - start)
+
+
+def test_each_network_learns_from_its_own_loss():
+    trainer = make_trainer()
+    networks = trainer.networks
+    before = {name: [np.array(v) for v in m.weights] for name, m in networks._asdict().items()}
+    report = trainer.train_step(make_batch())
+    for name in ("blur_estimation", "discriminator", "sharpness"):
+        assert moved(getattr(networks, name), before[name]), name
+    assert not moved(networks.content, before["content"])
+    assert int(trainer.step) == 1
+    named = set(report) - {"L_g", "L_d", "d_accuracy"}
+    assert named == set(loss_weights(LAMBDAS))
+    total = sum(
+        loss_weights(LAMBDAS)[n] * float(report[n]) for n in named if not n.startswith("d_")
+    )
+    assert float(report["L_g"]) == pytest.approx(total, rel=1e-5)
+    assert 0 <= float(report["d_accuracy"]) <= 1
+
+
+def test_discriminator_learns_nothing_into_b():
+    # With every lambda of L_g's adversary at 0 and D's at 1, B must move as without D at all.
+    alone = make_trainer("B")
+    watched = make_trainer("BD", replace(LAMBDAS, lambda_adversarial=0.0))
+    for source, target in zip(
+        alone.networks.blur_estimation.weights,
+        watched.networks.blur_estimation.weights,
+        strict=True,
+    ):
+        target.assign(source)
+    batch = make_batch()
+    alone.train_step(batch)
+    watched.train_step(batch)
+    for a, b in zip(
+        weights_of(alone.networks.blur_estimation),
+        weights_of(watched.networks.blur_estimation),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=2.5e-3 if a.ndim == 1 else 2e-5)
+
+
+@pytest.mark.parametrize(
+    "parts, extra",
+    [
+        ("B", set()),
+        ("BD", {"adversarial", "d_synthetic", "d_real_labelled", "d_real_unlabelled"}),
+        ("BDC", {"adversarial", "d_synthetic", "d_real_labelled", "d_real_unlabelled", "content"}),
+    ],
+)
+def test_ablations(parts, extra):
+    trainer = make_trainer(parts)
+    report = trainer.train_step(make_batch())
+    assert set(report) - {"L_g", "L_d", "d_accuracy"} == {"defocus", *AUXILIARY, *extra}
+
+
+def test_without_auxiliary_heads():
+    trainer = make_trainer("B", replace(LAMBDAS, lambda_aux=0.0))
+    heads = [v for v in trainer.generator_variables if "_aux" in v.path]
+    before = [np.array(v) for v in heads]
+    report = trainer.train_step(make_batch())
+    assert set(report) == {"defocus", "L_g"} and heads
+    assert all((np.array(v) == b).all() for v, b in zip(heads, before, strict=True))
+
+
+def test_pretraining_moves_b_alone():
+    trainer = make_trainer()
+    networks = trainer.networks
+    before = {name: [np.array(v) for v in m.weights] for name, m in networks._asdict().items()}
+    trainer.pretrain_step(make_batch())
+    assert moved(networks.blur_estimation, before["blur_estimation"])
+    for name in ("discriminator", "sharpness", "content"):
+        assert not moved(getattr(networks, name), before[name]), name
+
+
+def test_training_lowers_the_loss_and_batches_share_one_trace():
+    trainer = make_trainer(training=replace(TRAINING, learning_rate=3e-3))
+    batch = make_batch()
+    first = float(trainer.train_step(batch)["defocus"])
+    for _ in range(25):
+        last = float(trainer.train_step(batch)["defocus"])
+    assert last < 0.7 * first
+    assert trainer.train_step.experimental_get_tracing_count() == 1
+
+
+def test_learning_rate_falls_in_steps():
+    # 3 steps an epoch, times 0.5 every 2 epochs: it falls after 6 steps.
+    training = replace(TRAINING, decay=0.5, decay_epochs=2)
+    trainer = make_trainer("B", training=training, steps_per_epoch=3)
+    rates = []
+    for _ in range(8):
+        trainer.train_step(make_batch())
+        rates.append(trainer.monitored()["learning_rate"])
+    np.testing.assert_allclose(rates, [1e-3] * 5 + [5e-4] * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(precision):
+    trainer = make_trainer(training=replace(TRAINING, precision=precision))
+    assert trainer.networks.blur_estimation.get_layer("conv1_1").compute_dtype in precision
+    batch = make_batch()
+    reports = [trainer.train_step(batch) for _ in range(4)]
+    assert all(np.isfinite(float(v)) for report in reports for v in report.values())
+    assert all(v.dtype == "float32" for v in trainer.generator_variables)
+    exact = make_trainer().train_step(batch)
+    assert float(reports[0]["L_g"]) == pytest.approx(float(exact["L_g"]), rel=0.05)
+    assert ("loss_scale" in trainer.monitored()) == (precision == "mixed_float16")
+
+
+def test_a_float16_overflow_skips_the_update_and_lowers_the_scale():
+    trainer = make_trainer("B", training=replace(TRAINING, precision="mixed_float16"))
+    before = weights_of(trainer.networks.blur_estimation)
+    scale = trainer.monitored()["loss_scale"]
+    # The default scale, 2^15, times a gradient of 1e5 is beyond float16.
+    batch = make_batch() | {"defocus": tf.fill([2, 32, 32, 1], 1e5)}
+    trainer.train_step(batch)
+    assert trainer.monitored()["loss_scale"] < scale
+    after = weights_of(trainer.networks.blur_estimation)
+    assert all((a == b).all() for a, b in zip(after, before, strict=True))
