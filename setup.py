@@ -22,6 +22,7 @@ setup(
         "tyro",
         "cattrs",
         "scipy",
+        "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "matplotlib",
     ],

@@ -78,6 +78,30 @@ def read_pair(source, index: tf.Tensor):
     return tf.cast(image, tf.float32) / 255.0, plane
 
 
+class Rendered:
+    """`count` examples of RGB-D scenes as ready-made pairs: whole scenes under one lens each.
+
+    `read(i) -> (image uint8 [H, W, 3], defocus float32 [H, W])`, a pure function of (seed, i).
+    """
+
+    def __init__(self, source, seed: int, count: int, sampler="paper"):
+        self.source, self.key, self.count = source, (seed, 0), count
+        self._example = tf.function(
+            lambda index: example(tf.constant(self.key, tf.int32), index, source, 0, sampler)
+        )
+
+    def __len__(self):
+        return self.count
+
+    def name(self, index):
+        return f"rendered-{index:06d}"
+
+    def read(self, index):
+        drawn = self._example(tf.constant(index, tf.int64))
+        image = tf.cast(tf.round(drawn["image"] * 255.0), tf.uint8)
+        return image.numpy(), drawn["defocus"].numpy()[..., 0]
+
+
 def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
     """One training example.
 

@@ -166,7 +166,8 @@ def _place_objects(rng, canvas, limits):
             # Half stand on the ground, or lean on the wall, behind their lowest point.
             standing = rng.random() < 0.5
             base = min(int(y + standing * radius_px), height - 1)
-            behind = canvas.inverse_depth[base, int(x)]
+            # Rounded to float32, the ground may lie a hair nearer than the near plane.
+            behind = min(float(canvas.inverse_depth[base, int(x)]), limits.near)
             q = behind * 1.03 if standing else rng.uniform(behind, limits.near)
         q = min(q, limits.near)
         placements.append((painters[rng.choice(6, p=shares)], (x, y, radius_px, q)))

@@ -45,10 +45,13 @@ class DataConfig:
     crop: int = 240
     batch: int = 3
     """Images of EACH domain a step."""
+    fixed_examples: int = 0
+    """RGB-D scenes: so many examples, whole scenes under one lens each, are rendered once and kept
+    in memory (for a machine that trains faster than it renders); 0: each example is a new one."""
     procedural_scenes: int = 2006
     """Size of the embedded I_S source; as many as the paper's distinct images."""
-    cache_scenes: int = 256
-    """Decoded scenes kept in memory."""
+    cache: int = 256
+    """Decoded images of each stream kept in memory."""
     validation_examples: int = 32
     """Held-out SYNDOF examples."""
 
@@ -57,7 +60,11 @@ class DataConfig:
             raise ValueError(
                 f"data.crop must be a positive multiple of {DECODER_STRIDE}; received {self.crop}"
             )
-        _positive(self, "data", "batch", "procedural_scenes", "cache_scenes", "validation_examples")
+        if self.fixed_examples < 0:
+            raise ValueError(
+                f"data.fixed_examples must not be negative; received {self.fixed_examples}"
+            )
+        _positive(self, "data", "batch", "procedural_scenes", "cache", "validation_examples")
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,14 @@ PRESETS = {
         replace(
             _PAPER,
             network=replace(_PAPER.network, width=0.125, vgg_weights="none"),
-            data=replace(_PAPER.data, crop=128, batch=4),
+            data=replace(
+                _PAPER.data,
+                crop=128,
+                batch=4,
+                fixed_examples=1000,
+                cache=1024,
+                validation_examples=64,
+            ),
             training=replace(
                 _PAPER.training,
                 steps=900,

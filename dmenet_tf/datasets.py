@@ -21,8 +21,9 @@ from dmenet_tf.config import DataConfig
 SYNTHETIC, LABELLED, UNLABELLED, VALIDATION = range(4)
 HELD_OUT_SHARE = 0.1
 EMBEDDED_LABELLED = 512
-# Embedded scenes are larger than a crop by this much, so that crops of one scene differ.
-SCENE_MARGIN = 1.25
+# Embedded pictures are larger than a crop by this much, so that crops of one differ; and not so
+# small that nothing can be told apart in them.
+EMBEDDED_MARGIN, EMBEDDED_SIDE_MIN_PX = 1.25, 32
 
 
 class Streams(NamedTuple):
@@ -39,6 +40,14 @@ class Streams(NamedTuple):
 def open_streams(config: DataConfig, seed: int) -> Streams:
     """Opens all sources and checks them; raises on what is missing or wrong, naming the file."""
     synthetic, held_out, ready = _open_synthetic(config, seed)
+    if config.fixed_examples and not ready:
+        # Fitted before the renderer, so that the blur is in pixels of the fitted scene.
+        scenes, more = (
+            pipeline.Fitted(part, config.crop, cache=16) for part in (synthetic, held_out)
+        )
+        synthetic = pipeline.Rendered(scenes, seed, config.fixed_examples, config.sampler)
+        held_out = pipeline.Rendered(more, seed + 1, config.validation_examples, config.sampler)
+        ready = True
     labelled, labelled_held_out = _open_labelled(config, seed)
     if config.unlabelled:
         unlabelled = photos.UnlabelledPhotos(*config.unlabelled)
@@ -46,7 +55,7 @@ def open_streams(config: DataConfig, seed: int) -> Streams:
         unlabelled = photos.default_unlabelled()
 
     def fitted(source, values="kept"):
-        return pipeline.Fitted(source, config.crop, config.cache_scenes, values)
+        return pipeline.Fitted(source, config.crop, config.cache, values)
 
     values = "scaled" if ready else "kept"
     return Streams(
@@ -156,9 +165,13 @@ class _Part:
         return self.source.read(self.start + index)
 
 
+def _embedded_side(config: DataConfig) -> int:
+    return max(round(config.crop * EMBEDDED_MARGIN), EMBEDDED_SIDE_MIN_PX)
+
+
 def _open_synthetic(config: DataConfig, seed: int):
     if not config.synthetic:
-        side = round(config.crop * SCENE_MARGIN)
+        side = _embedded_side(config)
         train = pipeline.ProceduralScenes(seed, config.procedural_scenes, side, side)
         # Scenes of another seed share nothing with those of the training.
         held_out = pipeline.ProceduralScenes(seed + 1, config.validation_examples, side, side)
@@ -192,7 +205,7 @@ def _split(source):
 
 def _open_labelled(config: DataConfig, seed: int):
     if not config.labelled:
-        side = round(config.crop * SCENE_MARGIN)
+        side = _embedded_side(config)
         train = photos.CutoutPhotos(seed, EMBEDDED_LABELLED, side)
         return train, photos.CutoutPhotos(seed + 1, config.validation_examples, side)
 

@@ -46,7 +46,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 def check_finite(step: int, losses: dict, checkpoint: Path | None = None) -> None:
-    """Raises NonFiniteLossError naming each loss that is NaN or infinite, and the step.
+    """Raises NonFiniteLossError naming each value that is NaN or infinite, and the step.
 
     `checkpoint` is the path of the last good checkpoint, for the message; None: none exists yet.
     """
@@ -59,7 +59,9 @@ def check_finite(step: int, losses: dict, checkpoint: Path | None = None) -> Non
         if checkpoint
         else "no checkpoint had been saved yet"
     )
-    raise NonFiniteLossError(f"every loss is finite; received {received} at step {step}; {kept}")
+    raise NonFiniteLossError(
+        f"every loss and weight is finite; received {received} at step {step}; {kept}"
+    )
 
 
 class Monitor:

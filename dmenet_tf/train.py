@@ -155,9 +155,13 @@ class _Loop:
                     now = time.monotonic()
                     self._log(step, report, (step - logged) / (now - before))
                     before, logged = now, step
-                if last or step % training.validate_every == 0:
+                validate = last or step % training.validate_every == 0
+                save = last or step % training.checkpoint_every == 0
+                if validate or save:  # a finite loss may still have had a gradient that was not
+                    check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
+                if validate:
                     figures = self._validate(step, batch)
-                if last or step % training.checkpoint_every == 0:
+                if save:
                     self.checkpoints.save()
         except KeyboardInterrupt:
             # Between the two, the trainer's own counter says which updates were completed.

@@ -103,6 +103,16 @@ class Trainer:
             values["loss_scale"] = float(optimizer.dynamic_scale)
         return values
 
+    def weight_norms(self) -> dict[str, float]:
+        """L2 norm of each network's weights: NaN or infinite as soon as one of them is."""
+        return {
+            f"norm of the weights of {name}": float(
+                tf.linalg.global_norm([tf.convert_to_tensor(v) for v in model.weights])
+            )
+            for name, model in self.networks._asdict().items()
+            if model is not None
+        }
+
     # --- the step ------------------------------------------------------------------------
 
     def _train_step(self, batch: dict) -> dict:

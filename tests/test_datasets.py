@@ -27,7 +27,7 @@ def test_embedded_defaults_and_exact_continuation():
         assert {name: value.shape[-1] for name, value in batch.items()} == KEYS
         for value in batch.values():
             assert value.shape[:3] == (2, 32, 32) and value.dtype == np.float32
-            assert 0 <= value.min() and value.max() <= 1
+            assert value.min() >= 0 and value.max() <= 1
         assert set(np.unique(batch["blurred"])) <= {0.0, 1.0}
     for left, right in zip(whole[2:], later, strict=True):
         for name in KEYS:

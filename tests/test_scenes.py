@@ -141,3 +141,9 @@ def test_exposure_is_like_that_of_photographs(scenes):
     assert 80 < np.median(means) < 150
     assert np.percentile(means, 95) - np.percentile(means, 5) > 60
     assert np.mean([(image == 255).mean() for image, _ in scenes]) < 0.1
+
+
+def test_a_ground_that_touches_the_near_plane():
+    # Rounded to float32, this scene's ground comes out a hair nearer than the near plane.
+    _, depth = make_scene(0, 1532, 120, 120)
+    assert np.isfinite(depth).all() and depth.min() > 0

@@ -1,0 +1,35 @@
+# The two commands: `make demo` and `make test`. Each makes its own virtual environment first.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+RUN ?= runs/demo
+
+.PHONY: demo test slow lint bench clean
+
+$(VENV)/installed: setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+# An interrupted demo continues where it stopped.
+demo: $(VENV)/installed
+	$(BIN)/python -m dmenet_tf.train --preset demo --run $(RUN) \
+	    $$(test -f $(RUN)/config.json && echo --resume)
+
+test: lint
+	$(BIN)/python -m pytest
+
+# Proofs that take minutes.
+slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/installed
+	for file in tests/benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

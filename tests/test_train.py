@@ -1,0 +1,231 @@
+"""python -m dmenet_tf.train: a whole run, its files, resume after a kill, and refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dmenet_tf import config as configuration
+from dmenet_tf import train
+from dmenet_tf.checkpoints import load_blur_estimation
+from dmenet_tf.config import PRESETS
+from dmenet_tf.monitoring import NonFiniteLossError
+
+TINY = PRESETS["tiny"].config
+COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]
+# Small and quick, and complete: all four networks on all three streams.
+FAST = ["--width", "0.03", "--validation-examples", "1", "--procedural-scenes", "8"]
+
+
+def lines(run, name="losses.jsonl"):
+    return [json.loads(line) for line in (run / name).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of six steps, and what it printed."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    done = subprocess.run(
+        [*COMMAND, "--run", str(run), "--pretrain-steps", "2", *FAST],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return run, done
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    run, done = finished
+    names = {path.name for path in run.iterdir() if "tfevents" not in path.name}
+    assert names == {
+        "config.json", "checkpoints", "best", "losses.jsonl", "validation.jsonl",
+        "maps.png", "maps.npy",
+    }  # fmt: skip
+    assert [line["step"] for line in lines(run)] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines(run, "validation.jsonl")] == [3, 6]
+    saved = configuration.load(run / "config.json")
+    assert saved.training.pretrain_steps == 2 and saved.network.width == 0.03
+    assert "of the best constant map's" in done.stdout and "tensorboard --logdir" in done.stdout
+
+
+def test_pretraining_comes_first(finished):
+    before, after = lines(finished[0])[1], lines(finished[0])[2]
+    assert "L_d" not in before and "sharpness" not in before
+    assert "L_d" in after and "sharpness" in after
+
+
+def test_the_models_of_a_run_load(finished):
+    for which in ("best", "checkpoints"):
+        model, _ = load_blur_estimation(finished[0], which)
+        assert model(np.zeros((1, 16, 32, 3), np.float32))["defocus"].shape == (1, 16, 32, 1)
+
+
+def test_maps_are_those_of_the_saved_model(finished):
+    model, config = load_blur_estimation(finished[0], "checkpoints")
+    maps = np.load(finished[0] / "maps.npy")
+    assert maps.shape == (config.data.validation_examples, 32, 32, 1)
+    assert maps.min() >= 0 and maps.max() <= 1
+
+
+def test_a_finished_run_resumes_to_nothing_left_or_to_more_steps(finished, capsys):
+    run, _ = finished
+    assert train.main(["--run", str(run), "--resume"]) == 0
+    assert "nothing left to train" in capsys.readouterr().out
+
+
+def test_kill_and_resume_repeat_an_unbroken_run(tmp_path):
+    """20 steps straight, and 10 + kill -9 + 10: identical losses and weights."""
+    options = ["--steps", "20", "--checkpoint-every", "10", "--validate-every", "20",
+               "--deterministic", "--seed", "3", *FAST]  # fmt: skip
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    done = subprocess.run(
+        [*COMMAND, "--run", str(straight), *options], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen(
+        [*COMMAND, "--run", str(broken), *options], stderr=subprocess.DEVNULL
+    )
+    try:  # killed after the checkpoint of step 10, in the middle of what follows
+        deadline = time.monotonic() + 300
+        log = broken / "losses.jsonl"
+        while not (log.exists() and len(log.read_text().splitlines()) >= 12):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert len(lines(broken)) < 20
+    done = subprocess.run(
+        [*COMMAND, "--run", str(broken), "--resume"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert lines(broken) == lines(straight) and len(lines(straight)) == 20
+    left, right = (tf.train.load_checkpoint(str(run / "checkpoints")) for run in (straight, broken))
+    names = [n for n in left.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n]
+    assert len(names) > 500
+    for name in names:
+        if "save_counter" not in name:
+            np.testing.assert_array_equal(
+                left.get_tensor(name), right.get_tensor(name), err_msg=name
+            )
+
+
+def test_interrupt_saves_and_says_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [*COMMAND, "--run", str(run), "--steps", "5000", "--checkpoint-every", "4999", *FAST],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    log = run / "losses.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"--run {run} --resume" in output
+    assert tf.train.latest_checkpoint(str(run / "checkpoints"))
+
+
+def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    config = replace(
+        TINY,
+        network=replace(TINY.network, parts="B", width=0.03),
+        data=replace(TINY.data, validation_examples=1),
+        training=replace(TINY.training, checkpoint_every=2, validate_every=2),
+    )
+    batches = train.datasets.training_batches
+
+    def spoiled(*arguments):
+        def spoil(number, batch):
+            bad = tf.where(number == 3, float("nan"), 1.0)
+            return {**batch, "defocus": batch["defocus"] * bad}
+
+        return batches(*arguments).enumerate().map(spoil)
+
+    monkeypatch.setattr(train.datasets, "training_batches", spoiled)
+    with pytest.raises(NonFiniteLossError, match=r"received defocus = nan.* at step 4.*ckpt-2"):
+        train.train(run, config)
+    model, _ = load_blur_estimation(run, "checkpoints")
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert tf.train.latest_checkpoint(str(run / "checkpoints")).endswith("ckpt-2")
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    config = replace(
+        TINY,
+        network=replace(TINY.network, parts="B", width=0.03),
+        data=replace(TINY.data, validation_examples=1),
+        training=replace(TINY.training, checkpoint_every=2, validate_every=2),
+    )
+    update = train._Loop._update
+
+    def overflow(loop, batch, step):
+        report = update(loop, batch, step)
+        if step == 3:  # the loss of this step is still finite
+            kernel = loop.trainer.networks.blur_estimation.get_layer("conv3_1").kernel
+            kernel.assign(kernel * float("inf"))
+        return report
+
+    monkeypatch.setattr(train._Loop, "_update", overflow)
+    with pytest.raises(
+        NonFiniteLossError, match="weights of blur_estimation = .*at step 4.*ckpt-2"
+    ):
+        train.train(run, config)
+    assert tf.train.latest_checkpoint(str(run / "checkpoints")).endswith("ckpt-2")
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished, capsys):
+    run, _ = finished
+    before = (run / "losses.jsonl").read_bytes()
+    assert train.main(["--preset", "tiny", "--run", str(run)]) == 1
+    assert "a new run needs a new folder" in capsys.readouterr().err
+    assert (run / "losses.jsonl").read_bytes() == before
+
+
+def test_resume_keeps_the_networks(finished, capsys):
+    assert train.main(["--run", str(finished[0]), "--resume", "--parts", "BD"]) == 1
+    assert "a resumed run keeps its networks" in capsys.readouterr().err
+
+
+def test_nothing_to_resume(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--run", str(tmp_path / "none"), "--resume"])
+    assert "none/config.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--synthetic", "--labelled", "--unlabelled"])
+def test_missing_data_is_an_error_before_any_work(tmp_path, capsys, option):
+    missing = str(tmp_path / "missing")
+    code = train.main(["--preset", "tiny", "--run", str(tmp_path / "run"), option, missing])
+    assert code == 1 and "missing" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_real_files(tmp_path, shared):
+    """The full loss on real scenes and photos of all three domains."""
+    data = shared / "data"
+    options = [
+        "--synthetic", data / "native", data / "rgbd", "--bgr-scenes", "nyu_*",
+        "--labelled", data / "cuhk", "--labelled-names", "0001-0040",
+        "--labelled-validation", "0455-0458", "--unlabelled", data / "lfsd",
+        "--run", tmp_path / "run", "--steps", "2", *FAST,
+    ]  # fmt: skip
+    done = subprocess.run(
+        [*COMMAND, *map(str, options)], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
+    figures = lines(tmp_path / "run", "validation.jsonl")[-1]
+    assert {"mse", "mae", "photo_accuracy", "photo_ap"} < set(figures)
