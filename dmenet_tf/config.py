@@ -54,16 +54,19 @@ class DataConfig:
     """Decoded images of each stream kept in memory."""
     validation_examples: int = 32
     """Held-out SYNDOF examples."""
+    validation_crop: int = 0
+    """Their side in pixels; 0: that of a training crop."""
 
     def __post_init__(self):
         if self.crop < DECODER_STRIDE or self.crop % DECODER_STRIDE:
             raise ValueError(
                 f"data.crop must be a positive multiple of {DECODER_STRIDE}; received {self.crop}"
             )
-        if self.fixed_examples < 0:
-            raise ValueError(
-                f"data.fixed_examples must not be negative; received {self.fixed_examples}"
-            )
+        for name in ("fixed_examples", "validation_crop"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"data.{name} must not be negative; received {getattr(self, name)}"
+                )
         _positive(self, "data", "batch", "procedural_scenes", "cache", "validation_examples")
 
 
@@ -191,22 +194,24 @@ PRESETS = {
             network=replace(_PAPER.network, width=0.125, vgg_weights="none"),
             data=replace(
                 _PAPER.data,
-                crop=128,
-                batch=4,
-                fixed_examples=1000,
+                crop=64,
+                batch=8,
+                fixed_examples=600,
                 cache=1024,
-                validation_examples=64,
+                validation_examples=48,
+                validation_crop=128,
             ),
             training=replace(
                 _PAPER.training,
-                steps=900,
-                learning_rate=2e-3,
+                steps=1400,
+                pretrain_steps=900,
+                learning_rate=3e-3,
                 decay=0.5,
-                decay_epochs=1,
-                checkpoint_every=150,
-                validate_every=300,
+                decay_epochs=5,
+                checkpoint_every=200,
+                validate_every=350,
             ),
-        ),  # fmt: skip
+        ),
     ),
     "small": Preset(
         "python -m dmenet_tf.train --preset small --run runs/small --synthetic RGBD "

@@ -26,12 +26,18 @@ EMBEDDED_LABELLED = 512
 EMBEDDED_MARGIN, EMBEDDED_SIDE_MIN_PX = 1.25, 32
 
 
-class Streams(NamedTuple):
-    """Open sources. `ready`: `synthetic` holds defocused pairs and not RGB-D scenes."""
+class Synthetic(NamedTuple):
+    """A source of I_S; `ready`: its items are defocused pairs and not RGB-D scenes."""
 
-    synthetic: object
-    held_out: object
+    source: object
     ready: bool
+
+
+class Streams(NamedTuple):
+    """Open sources, each fitted to what is cut from it."""
+
+    synthetic: Synthetic
+    held_out: Synthetic
     labelled: object
     labelled_held_out: object | None
     unlabelled: object
@@ -39,29 +45,25 @@ class Streams(NamedTuple):
 
 def open_streams(config: DataConfig, seed: int) -> Streams:
     """Opens all sources and checks them; raises on what is missing or wrong, naming the file."""
-    synthetic, held_out, ready = _open_synthetic(config, seed)
-    if config.fixed_examples and not ready:
-        # Fitted before the renderer, so that the blur is in pixels of the fitted scene.
-        scenes, more = (
-            pipeline.Fitted(part, config.crop, cache=16) for part in (synthetic, held_out)
-        )
-        synthetic = pipeline.Rendered(scenes, seed, config.fixed_examples, config.sampler)
-        held_out = pipeline.Rendered(more, seed + 1, config.validation_examples, config.sampler)
-        ready = True
+    train, held_out, ready = _open_synthetic(config, seed)
     labelled, labelled_held_out = _open_labelled(config, seed)
     if config.unlabelled:
         unlabelled = photos.UnlabelledPhotos(*config.unlabelled)
     else:
         unlabelled = photos.default_unlabelled()
 
-    def fitted(source, values="kept"):
-        return pipeline.Fitted(source, config.crop, config.cache, values)
+    def fitted(source, crop=config.crop, cache=config.cache, values="kept"):
+        return pipeline.Fitted(source, crop, cache, values)
 
     values = "scaled" if ready else "kept"
+    synthetic = Synthetic(fitted(train, values=values), ready)
+    if config.fixed_examples and not ready:
+        scenes = fitted(train, cache=16)
+        rendered = pipeline.Rendered(scenes, seed, config.fixed_examples, config.sampler)
+        synthetic = Synthetic(fitted(rendered, values="scaled"), ready=True)
     return Streams(
-        fitted(synthetic, values),
-        fitted(held_out, values),
-        ready,
+        synthetic,
+        Synthetic(fitted(held_out, _validation_crop(config), cache=16, values=values), ready),
         fitted(labelled),
         labelled_held_out,
         fitted(_WithoutMap(unlabelled)),
@@ -82,7 +84,12 @@ def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -
         return dataset.batch(config.batch, drop_remainder=True)
 
     datasets = (
-        stream(SYNTHETIC, lambda key, i: synthetic_example(streams, config, key, i)),
+        stream(
+            SYNTHETIC,
+            lambda key, i: synthetic_example(
+                streams.synthetic, key, i, config.crop, config.sampler
+            ),
+        ),
         stream(LABELLED, lambda key, i: pair_example(streams.labelled, key, i, config.crop)),
         stream(UNLABELLED, lambda key, i: pair_example(streams.unlabelled, key, i, config.crop)),
     )
@@ -99,11 +106,11 @@ def _name_batch(synthetic, labelled, unlabelled):
     }
 
 
-def synthetic_example(streams: Streams, config: DataConfig, key, index):
+def synthetic_example(stream: Synthetic, key, index, crop: int, sampler: str):
     """(image, defocus) of the running `index`: rendered, or cut from a ready-made pair."""
-    if streams.ready:
-        return pair_example(streams.synthetic, key, index, config.crop)
-    drawn = pipeline.example(key, index, streams.synthetic, config.crop, config.sampler)
+    if stream.ready:
+        return pair_example(stream.source, key, index, crop)
+    drawn = pipeline.example(key, index, stream.source, crop, sampler)
     return drawn["image"], drawn["defocus"]
 
 
@@ -122,10 +129,9 @@ def validation_set(streams: Streams, config: DataConfig, seed: int):
 
     Returns (images [N, S, S, 3], defocus [N, S, S, 1]) float32.
     """
-    held_out = streams._replace(synthetic=streams.held_out)
-    key = tf.constant([seed, VALIDATION], tf.int32)
+    key, crop = tf.constant([seed, VALIDATION], tf.int32), _validation_crop(config)
     dataset = tf.data.Dataset.range(config.validation_examples).map(
-        lambda index: synthetic_example(held_out, config, key, index),
+        lambda index: synthetic_example(streams.held_out, key, index, crop, config.sampler),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     images, maps = zip(*dataset.as_numpy_iterator(), strict=True)
@@ -166,7 +172,12 @@ class _Part:
 
 
 def _embedded_side(config: DataConfig) -> int:
-    return max(round(config.crop * EMBEDDED_MARGIN), EMBEDDED_SIDE_MIN_PX)
+    largest = max(config.crop, _validation_crop(config))
+    return max(round(largest * EMBEDDED_MARGIN), EMBEDDED_SIDE_MIN_PX)
+
+
+def _validation_crop(config: DataConfig) -> int:
+    return config.validation_crop or config.crop
 
 
 def _open_synthetic(config: DataConfig, seed: int):

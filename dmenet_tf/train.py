@@ -25,7 +25,8 @@ from dmenet_tf import config as configuration
 from dmenet_tf import datasets
 from dmenet_tf.checkpoints import CONFIG_FILE, Checkpoints
 from dmenet_tf.config import PRESETS, Config
-from dmenet_tf.monitoring import Monitor, NonFiniteLossError, check_finite, save_panel
+from dmenet_tf.monitoring import Monitor, NonFiniteLossError, check_finite
+from dmenet_tf.pictures import save_panel
 from dmenet_tf.trainer import Trainer, build_networks, loss_weights
 from dmenet_tf.validation import Validation
 
@@ -92,7 +93,7 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
     streams = datasets.open_streams(config.data, training.seed)
     # The checkpoint of a resumed run holds VGG19's weights too.
     network = replace(config.network, vgg_weights="none") if resume else config.network
-    steps_per_epoch = max(1, len(streams.synthetic) // config.data.batch)
+    steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
     trainer = Trainer(build_networks(network), config.loss, training, steps_per_epoch)
     checkpoints = Checkpoints(run, trainer, training.keep)
     start = checkpoints.restore() if resume else 0

@@ -42,8 +42,24 @@ def test_validation_examples_are_held_out_and_the_same_for_every_run():
     assert images.shape == (3, 32, 32, 3) and defocus.shape == (3, 32, 32, 1)
     again, _ = datasets.validation_set(datasets.open_streams(SMALL, 0), SMALL, 0)
     np.testing.assert_array_equal(images, again)
-    trained_on = {streams.synthetic.name(i) for i in range(len(streams.synthetic))}
-    assert not trained_on & {streams.held_out.name(i) for i in range(len(streams.held_out))}
+    trained_on = {streams.synthetic.source.name(i) for i in range(len(streams.synthetic.source))}
+    assert not trained_on & {
+        streams.held_out.source.name(i) for i in range(len(streams.held_out.source))
+    }
+
+
+def test_a_fixed_set_of_examples_is_rendered_once():
+    config = replace(SMALL, fixed_examples=3, validation_crop=48)
+    streams = datasets.open_streams(config, 0)
+    assert streams.synthetic.ready and len(streams.synthetic.source) == 3
+    pairs = [streams.synthetic.source.read(i) for i in range(3)]
+    assert streams.synthetic.source.read(1)[0] is pairs[1][0]
+    values = {value for _, defocus in pairs for value in np.unique(defocus)}
+    for batch in batches(config, 0, 4):
+        assert set(np.unique(batch["defocus"])) <= values
+    # What is held out is rendered anew, from other scenes and at its own size.
+    images, _ = datasets.validation_set(streams, config, 0)
+    assert images.shape == (3, 48, 48, 3)
 
 
 def write_scene(folder, seed, height=48, width=40):
@@ -62,9 +78,9 @@ def rgbd(tmp_path):
 
 def test_rgbd_folders_hold_out_their_last_tenth(rgbd):
     streams = datasets.open_streams(replace(SMALL, synthetic=(str(rgbd),)), 0)
-    assert not streams.ready
-    held_out = [streams.held_out.name(i) for i in range(len(streams.held_out))]
-    assert held_out == ["scene18", "scene19"] and len(streams.synthetic) == 18
+    assert not streams.synthetic.ready
+    held_out = [streams.held_out.source.name(i) for i in range(len(streams.held_out.source))]
+    assert held_out == ["scene18", "scene19"] and len(streams.synthetic.source) == 18
 
 
 @pytest.mark.parametrize("layout", ["records", "folders"])
@@ -74,7 +90,8 @@ def test_ready_made_pairs(tmp_path, layout):
     assert data_gen_command.main(["--out", str(out), *options]) == 0
     config = replace(SMALL, synthetic=(str(out),))
     streams = datasets.open_streams(config, 0)
-    assert streams.ready and len(streams.synthetic) == 9 and len(streams.held_out) == 1
+    assert streams.synthetic.ready
+    assert len(streams.synthetic.source) == 9 and len(streams.held_out.source) == 1
     batch = batches(config, 0, 1)[0]
     # The crops are cut out of the stored pairs, pixel by pixel, flipped or turned together.
     opened = records.open_records(out) if layout == "records" else records.open_folder(out)
@@ -98,7 +115,7 @@ def test_a_map_in_the_wrong_encoding_names_its_file(tmp_path):
     config = replace(SMALL, synthetic=(str(root),), encoding="generator")
     streams = datasets.open_streams(config, 0)
     with pytest.raises(ValueError, match=r"blur_map/0.png.*'generator' encoding holds.*up to 70"):
-        streams.synthetic.read(0)
+        streams.synthetic.source.read(0)
     # And from inside the pipeline.
     with pytest.raises(Exception, match=r"blur_map/\d.png.*'generator' encoding holds"):
         batches(config, 0, 1)
