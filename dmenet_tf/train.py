@@ -40,7 +40,15 @@ def main(argv=None) -> int:
     run, resume, config = parse(sys.argv[1:] if argv is None else argv)
     try:
         train(run, config, resume)
-    except (OSError, ValueError, NonFiniteLossError) as error:
+    except NonFiniteLossError as error:
+        print(
+            f"error: {error}\nA lower learning rate may carry it further: "
+            f"python -m dmenet_tf.train --run {run} --resume --learning-rate "
+            f"{config.training.learning_rate / 3:.1g}",
+            file=sys.stderr,
+        )
+        return 1
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
