@@ -187,7 +187,7 @@ PRESETS = {
     ),
     "demo": Preset(
         "python -m dmenet_tf.train --preset demo --run runs/demo",
-        "All four networks at a small width on the embedded data, about 7 minutes on 2 cores; "
+        "All four networks at a small width on the embedded data, about 9 minutes on 2 cores; "
         "held-out MSE below 40% of the best constant map's.",
         replace(
             _PAPER,
@@ -196,27 +196,26 @@ PRESETS = {
                 _PAPER.data,
                 crop=64,
                 batch=8,
-                fixed_examples=600,
+                fixed_examples=1000,
                 cache=1024,
-                validation_examples=48,
-                validation_crop=128,
+                validation_examples=64,
             ),
             training=replace(
                 _PAPER.training,
-                steps=1400,
-                pretrain_steps=900,
-                learning_rate=3e-3,
+                steps=2500,
+                pretrain_steps=1900,
+                learning_rate=2e-3,
                 decay=0.5,
-                decay_epochs=5,
+                decay_epochs=4,
                 checkpoint_every=200,
-                validate_every=350,
+                validate_every=500,
             ),
         ),
     ),
     "small": Preset(
         "python -m dmenet_tf.train --preset small --run runs/small --synthetic RGBD "
         "--labelled CUHK --unlabelled PHOTOS",
-        "Width 0.25 from random weights, for one's own data on a laptop: hours on 8 cores.",
+        "Width 0.25 from random weights, for your own data without a GPU; not run in full here.",
         replace(
             _PAPER,
             network=_SMALL,

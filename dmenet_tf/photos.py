@@ -31,6 +31,9 @@ IMAGE_FOLDERS = ("image", "images")
 MASK_FOLDERS = ("gt", "mask", "masks", "label", "labels")
 POLARITIES = ("blurred", "sharp")
 
+# Pictures of a microscope, a telescope and an ophthalmoscope teach nothing about a camera's photos.
+SCIENTIFIC = {"hubble_deep_field", "ihc", "retina"}
+
 # JPEG noise and smoothed outlines leave few pixels in the middle half of the range; a map of
 # probabilities, or of sigma, leaves many.
 MIDDLE = (64, 191)
@@ -136,8 +139,10 @@ class PhotosInMemory:
 
 
 def default_unlabelled():
-    """The colour photographs that come with scikit-image: I_R for those who have no photos."""
-    return PhotosInMemory(load_photographs())
+    """The everyday photographs that come with scikit-image: I_R for those who have no photos."""
+    photographs = load_photographs()
+    everyday = photographs.keys() - SCIENTIFIC
+    return PhotosInMemory({name: photographs[name] for name in sorted(everyday)})
 
 
 def select_names(stems, names):

@@ -231,8 +231,12 @@ class _Loop:
         print(
             f"held-out MSE {figures['mse']:.5f}, {share:.1%} of the best constant map's "
             f"{validation.constant_mse:.5f}\n"
-            f"maps: {picture}\n"
-            f"watch the run: tensorboard --logdir {self.run_dir}"
+            f"maps of held-out scenes: {picture}\n"
+            "what to run next:\n"
+            f"  tensorboard --logdir {self.run_dir}\n"
+            f"  python -m dmenet_tf.train --run {self.run_dir} --resume --steps "
+            f"{2 * self.config.training.steps}\n"
+            "  python -m dmenet_tf.train --help    (your own scenes and photos; see README.md)"
         )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from dmenet_tf import losses, networks
+from dmenet_tf import keras_versions, losses, networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 
 REAL = ("labelled", "unlabelled")
@@ -65,7 +65,7 @@ def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables):
     )
     optimizer = keras.optimizers.Adam(schedule, beta_1=config.beta_1)
     if config.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = keras_versions.loss_scaled(optimizer)
     optimizer.build(variables)  # before a checkpoint is restored into it
     return optimizer
 
@@ -99,9 +99,8 @@ class Trainer:
         """The learning rate, and the loss scale where there is one."""
         optimizer = self.generator_optimizer
         values = {"learning_rate": float(optimizer.learning_rate)}
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            values["loss_scale"] = float(optimizer.dynamic_scale)
-        return values
+        scale = keras_versions.loss_scale(optimizer)
+        return values if scale is None else values | {"loss_scale": float(scale)}
 
     def weight_norms(self) -> dict[str, float]:
         """L2 norm of each network's weights: NaN or infinite as soon as one of them is."""
@@ -130,7 +129,7 @@ class Trainer:
             named = self._map_losses(synthetic, batch["defocus"])
             named |= self._calibration_losses(synthetic, real, batch)
             total = self._total(named)
-            scaled = self.generator_optimizer.scale_loss(total)
+            scaled = keras_versions.scale_loss(self.generator_optimizer, total)
         self._update_generator(tape, scaled)
         self.step.assign_add(1)
         return named | report | {"L_g": total}
@@ -141,7 +140,7 @@ class Trainer:
             synthetic = self.networks.blur_estimation(batch["synthetic"], training=True)
             named = self._map_losses(synthetic, batch["defocus"])
             total = self._total(named)
-            scaled = self.generator_optimizer.scale_loss(total)
+            scaled = keras_versions.scale_loss(self.generator_optimizer, total)
         self._update_generator(tape, scaled)
         self.step.assign_add(1)
         return named | {"L_g": total}
@@ -167,8 +166,8 @@ class Trainer:
         with tf.GradientTape() as tape:
             named, accuracy = self.discriminator_losses(synthetic, real)
             total = self._total(named)
-            scaled = optimizer.scale_loss(total)
-        optimizer.apply(tape.gradient(scaled, variables), variables)
+            scaled = keras_versions.scale_loss(optimizer, total)
+        keras_versions.apply(optimizer, tape.gradient(scaled, variables), variables)
         return named | {"L_d": total, "d_accuracy": accuracy}
 
     # --- L_g -----------------------------------------------------------------------------
@@ -210,4 +209,4 @@ class Trainer:
             for gradient, variable in zip(gradients, self.generator_variables, strict=True)
             if gradient is not None
         ]
-        self.generator_optimizer.apply(*zip(*reached, strict=True))
+        keras_versions.apply(self.generator_optimizer, *zip(*reached, strict=True))
