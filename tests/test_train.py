@@ -28,6 +28,13 @@ def lines(run, name="losses.jsonl"):
     return [json.loads(line) for line in (run / name).read_text().splitlines()]
 
 
+def wait_for_steps(process, run, steps):
+    deadline, log = time.monotonic() + 300, run / "losses.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) >= steps):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run of six steps, and what it printed."""
@@ -93,11 +100,7 @@ def test_kill_and_resume_repeat_an_unbroken_run(tmp_path):
         [*COMMAND, "--run", str(broken), *options], stderr=subprocess.DEVNULL
     )
     try:  # killed after the checkpoint of step 10, in the middle of what follows
-        deadline = time.monotonic() + 300
-        log = broken / "losses.jsonl"
-        while not (log.exists() and len(log.read_text().splitlines()) >= 12):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_steps(process, broken, 12)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -125,11 +128,7 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    deadline = time.monotonic() + 300
-    log = run / "losses.jsonl"
-    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_steps(process, run, 3)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
