@@ -4,8 +4,9 @@ A batch is a dict of float32 tensors, images RGB in [0, 1]:
 `synthetic` [N, H, W, 3] with `defocus` [N, H, W, 1]; `labelled` [N, H, W, 3] with `blurred`
 [N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16.
 
-A step runs B forward ONCE on each domain, each in its own batch-norm batch. D learns from those
-features with the gradient stopped; then L_g is taken through the updated D, and B and S follow.
+A step runs B forward ONCE on each domain, each in its own batch-norm batch; the moving statistics
+of B follow the synthetic one. D learns from those features with the gradient stopped; then L_g is
+taken through the updated D, and B and S follow.
 """
 
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from dmenet_tf import keras_versions, losses, networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
+from dmenet_tf.networks.layers import moving_statistics_kept
 
 REAL = ("labelled", "unlabelled")
 AUXILIARY = tuple(f"aux{level}" for level in range(5))
@@ -123,7 +125,10 @@ class Trainer:
             synthetic = estimate(batch["synthetic"], training=True)
             real = {}
             if adversarial:
-                real = {name: estimate(batch[name], training=True) for name in REAL}
+                # Normalised by their own batches; what inference normalises by stays that of the
+                # domain with exact maps (a mixture of domains is worse on all of them).
+                with moving_statistics_kept():
+                    real = {name: estimate(batch[name], training=True) for name in REAL}
                 with tape.stop_recording():
                     report |= self._update_discriminator(synthetic, real)
             named = self._map_losses(synthetic, batch["defocus"])

@@ -125,6 +125,17 @@ def test_each_network_learns_from_its_own_loss():
     assert 0 <= float(report["d_accuracy"]) <= 1
 
 
+def test_moving_statistics_of_b_follow_the_synthetic_domain():
+    trainer, alone = make_trainer(), make_trainer()
+    batch = make_batch()
+    trainer.train_step(batch)
+    alone.networks.blur_estimation(batch["synthetic"], training=True)
+    left, right = (t.networks.blur_estimation.non_trainable_variables for t in (trainer, alone))
+    assert len(left) > 50
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_discriminator_learns_nothing_into_b():
     # With every lambda of L_g's adversary at 0 and D's at 1, B must move as without D at all.
     alone = make_trainer("B")

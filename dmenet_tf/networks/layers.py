@@ -4,6 +4,9 @@ Tensors are [B, H, W, C]. Under a mixed precision policy the layers compute in t
 batch statistics are float32 always.
 """
 
+import contextlib
+import contextvars
+
 import keras
 import tensorflow as tf
 
@@ -66,6 +69,23 @@ class RequireSizeMultiple(keras.layers.Layer):
         return {**super().get_config(), "multiple": self.multiple}
 
 
+_moving_statistics_follow = contextvars.ContextVar("moving_statistics_follow", default=True)
+
+
+@contextlib.contextmanager
+def moving_statistics_kept():
+    """Within it, `BatchNorm` in training normalises by its batch and keeps its moving statistics.
+
+    For a batch of another domain, whose statistics inference is not to take over. Read when a
+    layer is called, which in a tf.function is when it is traced.
+    """
+    token = _moving_statistics_follow.set(False)
+    try:
+        yield
+    finally:
+        _moving_statistics_follow.reset(token)
+
+
 @keras.saving.register_keras_serializable(package="dmenet_tf")
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation with an offset and no scale, through TensorFlow's fused operation.
@@ -92,7 +112,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=training,
         )
-        if training:
+        if training and _moving_statistics_follow.get():
             for moving, batch in (
                 (self.moving_mean, output.batch_mean),
                 (self.moving_variance, output.batch_variance),
