@@ -126,7 +126,7 @@ class Trainer:
             real = {}
             if adversarial:
                 # Normalised by their own batches; what inference normalises by stays that of the
-                # domain with exact maps (a mixture of domains is worse on all of them).
+                # domain with exact maps (a mixture errs more on it, and no less on photos).
                 with moving_statistics_kept():
                     real = {name: estimate(batch[name], training=True) for name in REAL}
                 with tape.stop_recording():
