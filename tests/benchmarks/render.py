@@ -76,7 +76,7 @@ def dense_loop(image, layer_index, layer_sigma_px):
         alpha = np.where(alpha < compositing.MASK_FLOOR, 0, alpha)
         out = out * (1 - alpha[..., None]) + blurred[..., :3]
         coverage = coverage * (1 - alpha) + alpha
-    return out / coverage[..., None]
+    return np.clip(out / coverage[..., None], 0, 1)
 
 
 def crops_per_second(image, depth, lens):
