@@ -23,6 +23,14 @@ COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]
 # Small and quick, and complete: all four networks on all three streams.
 FAST = ["--width", "0.03", "--validation-examples", "1", "--procedural-scenes", "8"]
 
+# B alone, with a checkpoint two steps before the one that the tests spoil.
+SPOILED = replace(
+    TINY,
+    network=replace(TINY.network, parts="B", width=0.03),
+    data=replace(TINY.data, validation_examples=1),
+    training=replace(TINY.training, checkpoint_every=2, validate_every=2),
+)
+
 
 def lines(run, name="losses.jsonl"):
     return [json.loads(line) for line in (run / name).read_text().splitlines()]
@@ -138,12 +146,6 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path):
 
 def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    config = replace(
-        TINY,
-        network=replace(TINY.network, parts="B", width=0.03),
-        data=replace(TINY.data, validation_examples=1),
-        training=replace(TINY.training, checkpoint_every=2, validate_every=2),
-    )
     batches = train.datasets.training_batches
 
     def spoiled(*arguments):
@@ -155,7 +157,7 @@ def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(train.datasets, "training_batches", spoiled)
     with pytest.raises(NonFiniteLossError, match=r"received defocus = nan.* at step 4.*ckpt-2"):
-        train.train(run, config)
+        train.train(run, SPOILED)
     model, _ = load_blur_estimation(run, "checkpoints")
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert tf.train.latest_checkpoint(str(run / "checkpoints")).endswith("ckpt-2")
@@ -163,12 +165,6 @@ def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    config = replace(
-        TINY,
-        network=replace(TINY.network, parts="B", width=0.03),
-        data=replace(TINY.data, validation_examples=1),
-        training=replace(TINY.training, checkpoint_every=2, validate_every=2),
-    )
     update = train._Loop._update
 
     def overflow(loop, batch, step):
@@ -182,7 +178,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     with pytest.raises(
         NonFiniteLossError, match="weights of blur_estimation = .*at step 4.*ckpt-2"
     ):
-        train.train(run, config)
+        train.train(run, SPOILED)
     assert tf.train.latest_checkpoint(str(run / "checkpoints")).endswith("ckpt-2")
 
 
