@@ -16,7 +16,7 @@ def scale_loss(optimizer, loss):
     """The loss to differentiate; `apply` undoes the scale. The identity without loss scaling."""
     if IS_KERAS_3:
         return optimizer.scale_loss(loss)
-    return optimizer.get_scaled_loss(loss) if loss_scale(optimizer) else loss
+    return loss if loss_scale(optimizer) is None else optimizer.get_scaled_loss(loss)
 
 
 def apply(optimizer, gradients, variables) -> None:
@@ -24,7 +24,7 @@ def apply(optimizer, gradients, variables) -> None:
     if IS_KERAS_3:
         optimizer.apply(gradients, variables)
         return
-    if loss_scale(optimizer):
+    if loss_scale(optimizer) is not None:
         gradients = optimizer.get_unscaled_gradients(gradients)
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import losses
+from dmenet_tf import keras_versions, losses
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.trainer import AUXILIARY, REAL, Trainer, build_networks, loss_weights
 
@@ -64,7 +64,9 @@ def two_separate_passes(trainer, batch):
         ]
         loss_d = lambdas.lambda_discriminator * (terms[0] + (terms[1] + terms[2]) / 2)
     variables = discriminate.trainable_variables
-    trainer.discriminator_optimizer.apply(tape.gradient(loss_d, variables), variables)
+    keras_versions.apply(
+        trainer.discriminator_optimizer, tape.gradient(loss_d, variables), variables
+    )
 
     with tf.GradientTape() as tape:
         outputs = {name: estimate(batch[name], training=True) for name in ("synthetic", *REAL)}
@@ -82,7 +84,7 @@ def two_separate_passes(trainer, batch):
             logits = discriminate(outputs[name]["feature"], training=True)
             loss_g += lambdas.lambda_adversarial / 2 * losses.adversarial_loss(logits)
     variables = trainer.generator_variables
-    trainer.generator_optimizer.apply(tape.gradient(loss_g, variables), variables)
+    keras_versions.apply(trainer.generator_optimizer, tape.gradient(loss_g, variables), variables)
     return float(loss_g), float(loss_d)
 
 
