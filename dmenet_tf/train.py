@@ -151,7 +151,7 @@ class _Loop:
         self.weights = loss_weights(config.loss)
 
     def run(self, batches, start: int) -> dict[str, float]:
-        training, figures = self.config.training, {}
+        training = self.config.training
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind saves
         step, before, logged = start, time.monotonic(), start
         try:
@@ -169,14 +169,14 @@ class _Loop:
                 if validate or save:  # a finite loss may still have had a gradient that was not
                     check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
                 if validate:
-                    figures = self._validate(step, batch)
+                    predicted, figures = self._validate(step, batch)
                 if save:
                     self.checkpoints.save()
         except KeyboardInterrupt:
             # Between the two, the trainer's own counter says which updates were completed.
             self.checkpoints.save()
             raise
-        self._finish(figures)
+        self._finish(predicted, figures)
         return figures
 
     def _update(self, batch, step: int) -> dict[str, float]:
@@ -202,15 +202,16 @@ class _Loop:
             extras=extras,
         )
 
-    def _validate(self, step: int, batch) -> dict[str, float]:
+    def _validate(self, step: int, batch) -> tuple[np.ndarray, dict[str, float]]:
         networks, validation = self.trainer.networks, self.validation
-        figures = validation.measure(networks.blur_estimation)
+        predicted = validation.predict(networks.blur_estimation)
+        figures = validation.measure(networks.blur_estimation, predicted)
         self.monitor.log_validation(step, figures)
         self.checkpoints.save_if_best(figures["mse"])
         shown = slice(IMAGES_SHOWN)
-        images = validation.images[shown]
-        outputs = networks.blur_estimation(images, training=False)
-        self.monitor.log_images(step, images, outputs["defocus"], validation.defocus[shown])
+        self.monitor.log_images(
+            step, validation.images[shown], predicted[shown], validation.defocus[shown]
+        )
         if networks.sharpness is not None:
             photos = batch["labelled"]
             defocus = networks.blur_estimation(photos, training=False)["defocus"]
@@ -218,11 +219,10 @@ class _Loop:
             self.monitor.log_images(
                 step, photos, defocus, batch["blurred"], blurred, name="labelled_photos"
             )
-        return figures
+        return predicted, figures
 
-    def _finish(self, figures: dict) -> None:
+    def _finish(self, predicted: np.ndarray, figures: dict) -> None:
         validation = self.validation
-        predicted = validation.predict(self.trainer.networks.blur_estimation)
         picture = self.run_dir / "maps.png"
         shown = slice(IMAGES_SHOWN)
         save_panel(picture, validation.images[shown], predicted[shown], validation.defocus[shown])
