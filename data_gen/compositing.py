@@ -50,16 +50,25 @@ def symmetric_index(index: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.minimum(index, 2 * size - 1 - index)
 
 
+def layer_bounds(lens: optics.Lens, near, far):
+    """(first, last, step): numbers of the nearest and the farthest layer, and COC px a layer.
+
+    `near`, `far` bound the WHOLE depth map; layer number n holds signed COCs n*step .. (n+1)*step.
+    """
+    bounds = optics.signed_coc_px(tf.stack([near, far]), lens)
+    # MAX_LAYERS - 1 steps: the range touches one layer more when it does not start on a border.
+    step = tf.maximum((bounds[1] - bounds[0]) / (MAX_LAYERS - 1), MIN_LAYER_STEP_PX)
+    first, last = tf.unstack(tf.floor(bounds / step))
+    return first, last, step
+
+
 def quantise(depth: tf.Tensor, lens: optics.Lens, near, far):
     """Layers of a depth map: index [H, W] int32 (0 = farthest) and their `sigma_px` [L].
 
     Layers are equal steps of the signed COC, so that near and far side of the focus plane never
     share one. `near`, `far` bound the WHOLE depth map: a crop then has the layers of the whole.
     """
-    bounds = optics.signed_coc_px(tf.stack([near, far]), lens)
-    # MAX_LAYERS - 1 steps: the range touches one layer more when it does not start on a border.
-    step = tf.maximum((bounds[1] - bounds[0]) / (MAX_LAYERS - 1), MIN_LAYER_STEP_PX)
-    first, last = tf.unstack(tf.floor(bounds / step))
+    first, last, step = layer_bounds(lens, near, far)
     level = tf.clip_by_value(tf.floor(optics.signed_coc_px(depth, lens) / step), first, last)
     centre = (tf.range(last, first - 1.0, -1.0) + 0.5) * step
     sigma_px = optics.coc_to_sigma(optics.blur_coc_px(centre, lens))

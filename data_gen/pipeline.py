@@ -113,7 +113,8 @@ def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
         sampler: a key of `optics.LENS_SAMPLERS`.
     Returns:
         {`image` [S, S, 3], `defocus` [S, S, 1]} float32 in [0, 1], `scene` int64,
-        `focus_distance` and `alpha_px` float32.
+        `focus_distance`, `alpha_px`, `near` and `far` (bounds of the scene's depth) float32,
+        `layers` int32 (how many the renderer cut the scene's range of depth into).
     """
     scene = augment.epoch_index(fold(seed, ORDER), index, len(source))
     image, depth = read_pair(source, scene)
@@ -128,12 +129,16 @@ def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
         image.set_shape([crop, crop, 3])
         defocus.set_shape([crop, crop, 1])
         image, defocus = augment.random_flip_turn(fold(seed, TURN, index), image, defocus)
+    first, last, _ = compositing.layer_bounds(lens, near, far)
     return {
         "image": image,
         "defocus": defocus,
         "scene": scene,
         "focus_distance": lens.focus_distance,
         "alpha_px": lens.alpha_px,
+        "near": near,
+        "far": far,
+        "layers": tf.cast(last - first, tf.int32) + 1,
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import optics, pipeline
+from data_gen import compositing, optics, pipeline
 from data_gen.pipeline import Fitted, ProceduralScenes
 
 KEY = tf.constant([5, 0])
@@ -42,6 +42,8 @@ def test_shapes_ranges_and_epochs(scenes):
         assert example["image"].shape == (64, 64, 3) and example["defocus"].shape == (64, 64, 1)
         for name in ("image", "defocus"):
             assert np.min(example[name]) >= 0 and np.max(example[name]) <= 1 + 1e-6
+        assert example["near"] <= example["focus_distance"] <= example["far"]
+        assert 1 <= example["layers"] <= compositing.MAX_LAYERS
     order = [int(example["scene"]) for example in drawn]
     assert sorted(order[:7]) == sorted(order[7:]) == list(range(7))
     assert order[:7] != order[7:]
