@@ -21,7 +21,8 @@ What is measured (how `THRESHOLD` was chosen):
 A quarter of the bits, 64, is twice what any change of focus makes, and 7.7 standard deviations
 below the mean of unrelated pictures. The usual 8 x 8 hash separates less: LFSD's pairs reach 8 of
 64 bits, unrelated ones begin at 14 and have a deviation of 4: in the 200 million pairs of 20,000
-frames the two would meet. Hashes of differences (dhash) merge unrelated bright skies: 44 of 256 bits in BSDS.
+frames the two would meet. Hashes of differences (dhash) bring unrelated BSDS photos as near as 44
+of 256 bits.
 
 Grouping is greedy, in the order of the collection: a picture is kept when every one kept before it
 is farther than the threshold, and otherwise counted to the nearest of them. So all kept ones are
@@ -31,10 +32,8 @@ linkage would chain the frames of a moving camera into one group whose ends have
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +44,7 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from data_gen import dedup_report, sources
+from data_gen import dedup_report, sources, threads
 from data_gen.imagefiles import IMAGE_SUFFIXES, DataFileError, find_files, read_rgb
 
 HASH_SIDE = 16
@@ -68,19 +67,10 @@ def hash_source(source, progress: Callable = iter) -> np.ndarray:
     Reads with a thread per core. `progress` wraps the range of images, as tqdm does.
     """
     hashes = np.empty((len(source), BITS), bool)
-    done = _hashes(source)
+    done = threads.ordered(lambda i: hash_image(sources.read_image(source, i)), len(source))
     for i in progress(range(len(source))):
         hashes[i] = next(done)
     return hashes
-
-
-def _hashes(source):
-    cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        # In small parts, so that an unreadable file stops all at once.
-        for start in range(0, len(source), 4 * cores):
-            part = range(start, min(start + 4 * cores, len(source)))
-            yield from pool.map(lambda i: hash_image(sources.read_image(source, i)), part)
 
 
 @dataclass(frozen=True)
