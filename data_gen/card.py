@@ -194,7 +194,7 @@ def _plots(statistics):
     if focus.size:
         svg = card_plots.histogram(focus, np.linspace(0, 1, 21), "focus: 0 nearest, 1 farthest")
         plots.append(
-            (svg, "Focus distance within the depth range of its scene, S1 - near over far - near.")
+            (svg, "Focus distance S1 in the depth range of its scene: (S1 - near)/(far - near).")
         )
     if layers.size:
         edges = np.linspace(0, max(350, layers.max()) + 1, 28)
