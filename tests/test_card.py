@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from data_gen import __main__ as command
 from data_gen import card, card_statistics, manifest_lines, records
 
 # COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
@@ -56,7 +55,7 @@ def test_numbers_by_hand(tmp_path):
     assert (found.pixels, found.sharp_pixels, len(found.rows)) == (12, 4, 3)
     assert found.sharp_share == pytest.approx(1 / 3)
     # Bins of 0.5 px: 0 in the first, 0.5 in the second, 1 in the third, 13.9 in the 28th (13.5 up),
-    # 28 in the last. Values pass through 16 bits, so 0.5 and 1 may fall a 4,681st below the edge.
+    # 28 in the last. 16 bits store 1 px as 1.0002 and 0.5 px as 0.4999.
     assert found.coc_histogram.sum() == 12
     assert found.coc_histogram[:4].sum() == 6
     assert found.coc_histogram[27] == 4 and found.coc_histogram[-1] == 2
@@ -128,15 +127,19 @@ def test_one_file_that_loads_nothing_and_escapes_names(tmp_path, capsys):
     assert out.read_text() == page
 
 
-def test_of_what_the_generator_wrote(tmp_path):
-    for layout in ("records", "folders"):
-        arguments = ["--out", str(tmp_path / layout), "--count", "2", "--crop", "32"]
-        assert command.main([*arguments, "--layout", layout]) == 0
-    shards, folders = (collect(tmp_path / layout) for layout in ("records", "folders"))
-    assert shards.pixels == folders.pixels == 2 * 32 * 32
-    np.testing.assert_array_equal(shards.coc_histogram, folders.coc_histogram)
-    assert run(tmp_path / "folders", "-o", tmp_path / "card.html") == 0
-    assert "procedural" in (tmp_path / "card.html").read_text()
+def test_folders_find_their_lines_by_file(tmp_path):
+    for name in ("000000", "000001", "000007", "other"):
+        records.write_folder_example(tmp_path, name, IMAGE, np.zeros((2, 2)), "generator")
+    records.write_manifest(tmp_path, "generator", 4)
+    lines = [
+        {"index": 0, "file": "image/000000.png", "name": "000000", "scene": "a", "layers": 5},
+        {"index": 1, "file": "image/000002.png", "scene": "b", "layers": 6},  # not that file
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / manifest_lines.MANIFEST_LINES).write_text(text)
+    rows = collect(tmp_path).rows
+    assert [row.file for row in rows] == ["000000.png", "000001.png", "000007.png", "other.png"]
+    assert [(row.scene, row.layers) for row in rows] == [("a", 5)] + [(None, None)] * 3
 
 
 def test_bad_input(tmp_path, capsys):
