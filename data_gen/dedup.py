@@ -89,14 +89,22 @@ class Groups:
         return np.flatnonzero(self.leader == np.arange(len(self.leader))).tolist()
 
     def merged(self) -> list[tuple[int, list[int]]]:
-        """(kept image, those left out for it, farthest first); the largest groups first."""
+        """(kept image, those left out for it, farthest first).
+
+        The largest groups come first, and of equal ones those with the farthest member.
+        """
         members = {}
         for i, leader in enumerate(self.leader.tolist()):
             if leader != i:
                 members.setdefault(leader, []).append(i)
         for group in members.values():
             group.sort(key=lambda i: (-self.distance[i], i))
-        return sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+
+        def rank(item):
+            leader, left = item
+            return -len(left), -self.distance[left[0]], leader
+
+        return sorted(members.items(), key=rank)
 
 
 def group(hashes: np.ndarray, threshold: int = THRESHOLD) -> Groups:
