@@ -89,8 +89,11 @@ def main(argv=None) -> int:
 def open_dataset(folder, encoding="auto"):
     """`records.open_records` or `records.open_folder`, whichever the folder is laid out for.
 
-    A folder without either layout is read as records, whose error says what is missing.
+    A folder without either layout is read as records, whose error says what is missing. One that
+    a writer has begun and not finished is an error: its card would describe a part.
     """
+    if (Path(folder) / PARAMETERS).exists():
+        records.read_manifest(folder)
     if (Path(folder) / "image").is_dir() and not records.is_records(folder):
         return records.open_folder(folder, encoding)
     return records.open_records(folder)

@@ -152,7 +152,12 @@ def test_bad_input(tmp_path, capsys):
     assert run(tmp_path, "-o", out, "--pictures", 0) == 1
     assert "pictures must be at least 1; received 0" in capsys.readouterr().err
     (tmp_path / records.MANIFEST).rename(tmp_path / "away.json")
+    # Folders that a writer has begun; their maps alone would tell 'generator'.
+    records.write_folder_example(tmp_path / "part", "000000", IMAGE, COC_PX / 4, "generator")
+    (tmp_path / "part/parameters.json").write_text("{}")
     assert run(tmp_path, "-o", out) == 1
+    assert "dataset.json, written when it is complete" in capsys.readouterr().err
+    assert run(tmp_path / "part", "-o", out) == 1
     assert "dataset.json, written when it is complete" in capsys.readouterr().err
     assert not out.exists()
     (tmp_path / "away.json").rename(tmp_path / records.MANIFEST)
