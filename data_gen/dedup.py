@@ -1,6 +1,7 @@
 """Keeps only dissimilar images of a collection, as the paper did to reach 2,006 of its frames.
 
 python -m data_gen dedup sintel/ synthia/ --out distinct
+
 python -m data_gen dedup photos/ --out distinct --threshold 48
 
 Hash: ImageHash's `phash` of 16 x 16: signs of the 256 lowest frequencies of the grey picture at
@@ -251,7 +252,8 @@ class Options:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen dedup", description=__doc__)
+    about = __doc__.partition("Hash: ")[0]  # the rest is for readers of the code
+    options = tyro.cli(Options, args=argv, prog="python -m data_gen dedup", description=about)
     try:
         if not options.source:
             raise ValueError("dedup needs at least one folder of images; received none")

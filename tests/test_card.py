@@ -145,7 +145,7 @@ def test_folders_find_their_lines_by_file(tmp_path):
 def test_bad_input(tmp_path, capsys):
     out = tmp_path / "card.html"
     assert run(tmp_path / "nowhere", "-o", out) == 1
-    assert "error: " in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/nowhere: a dataset must be a")
     write_records(tmp_path, [COC_PX], ["p"], [{"index": 0}])
     with open(tmp_path / manifest_lines.MANIFEST_LINES, "a") as file:
         file.write("half a li")
