@@ -12,11 +12,12 @@ import functools
 
 import tensorflow as tf
 
-from data_gen import augment, compositing, optics
+from data_gen import apertures, augment, compositing, optics
+from data_gen.realism import PLAIN, Realism
 from data_gen.scenes import make_scene
 
 # One stream of random numbers per purpose, so that adding a draw to one never shifts another.
-ORDER, LENS, CROP, TURN = range(4)
+ORDER, LENS, CROP, TURN, NOISE = range(5)
 
 
 class ProceduralScenes:
@@ -84,11 +85,10 @@ class Rendered:
     `read(i) -> (image uint8 [H, W, 3], defocus float32 [H, W])`, a pure function of (seed, i).
     """
 
-    def __init__(self, source, seed: int, count: int, sampler="paper"):
+    def __init__(self, source, seed: int, count: int, sampler="paper", realism: Realism = PLAIN):
         self.source, self.key, self.count = source, (seed, 0), count
-        self._example = tf.function(
-            lambda index: example(tf.constant(self.key, tf.int32), index, source, 0, sampler)
-        )
+        key = tf.constant(self.key, tf.int32)
+        self._example = tf.function(lambda index: example(key, index, source, 0, sampler, realism))
 
     def __len__(self):
         return self.count
@@ -102,7 +102,9 @@ class Rendered:
         return image.numpy(), drawn["defocus"].numpy()[..., 0]
 
 
-def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
+def example(
+    seed: tf.Tensor, index, source, crop: int, sampler="paper", realism: Realism = PLAIN
+) -> dict:
     """One training example.
 
     Args:
@@ -111,6 +113,7 @@ def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
         source: scenes at least `crop` on their short side (see `Fitted`).
         crop: side of the square in pixels; 0 for the whole scene, neither flipped nor turned.
         sampler: a key of `optics.LENS_SAMPLERS`.
+        realism: aperture, light, filling and noise of the rendering.
     Returns:
         {`image` [S, S, 3], `defocus` [S, S, 1]} float32 in [0, 1], `scene` int64,
         `focus_distance`, `alpha_px`, `near` and `far` (bounds of the scene's depth) float32,
@@ -124,7 +127,8 @@ def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
     if crop:
         corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)
         window = (corner[0], corner[1], crop, crop)
-    image, defocus = compositing.render(image, depth, lens, window)
+    image, defocus = compositing.render(image, depth, lens, window, realism)
+    image = apertures.add_sensor_noise(fold(seed, NOISE, index), image, realism)
     if crop:
         image.set_shape([crop, crop, 3])
         defocus.set_shape([crop, crop, 1])
@@ -142,13 +146,15 @@ def example(seed: tf.Tensor, index, source, crop: int, sampler="paper") -> dict:
     }
 
 
-def examples(seed: int, indices, source, crop: int, sampler="paper") -> tf.data.Dataset:
+def examples(
+    seed: int, indices, source, crop: int, sampler="paper", realism: Realism = PLAIN
+) -> tf.data.Dataset:
     """The examples of `indices`, an int64 dataset or array, computed on the fly and in order."""
     key = tf.constant([seed, 0], tf.int32)
     if not isinstance(indices, tf.data.Dataset):
         indices = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
     return indices.map(
-        lambda index: example(key, index, source, crop, sampler),
+        lambda index: example(key, index, source, crop, sampler, realism),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

@@ -13,6 +13,8 @@ from typing import Literal
 import cattrs
 from cattrs.v import format_exception
 
+from data_gen.realism import Realism
+
 DECODER_STRIDE = 16  # four poolings: B takes sides that are multiples of this
 
 
@@ -42,6 +44,8 @@ class DataConfig:
     """I_R: folders of real defocused photos."""
     sampler: Literal["paper", "generator"] = "paper"
     """How lenses are drawn for RGB-D scenes."""
+    realism: Realism = field(default_factory=Realism)
+    """Beyond the paper's model of blur, for RGB-D scenes."""
     crop: int = 240
     batch: int = 3
     """Images of EACH domain a step."""

@@ -59,7 +59,9 @@ def open_streams(config: DataConfig, seed: int) -> Streams:
     synthetic = Synthetic(fitted(train, values=values), ready)
     if config.fixed_examples and not ready:
         scenes = fitted(train, cache=16)
-        rendered = pipeline.Rendered(scenes, seed, config.fixed_examples, config.sampler)
+        rendered = pipeline.Rendered(
+            scenes, seed, config.fixed_examples, config.sampler, config.realism
+        )
         synthetic = Synthetic(fitted(rendered, values="scaled"), ready=True)
     return Streams(
         synthetic,
@@ -86,9 +88,7 @@ def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -
     datasets = (
         stream(
             SYNTHETIC,
-            lambda key, i: synthetic_example(
-                streams.synthetic, key, i, config.crop, config.sampler
-            ),
+            lambda key, i: synthetic_example(streams.synthetic, key, i, config.crop, config),
         ),
         stream(LABELLED, lambda key, i: pair_example(streams.labelled, key, i, config.crop)),
         stream(UNLABELLED, lambda key, i: pair_example(streams.unlabelled, key, i, config.crop)),
@@ -106,11 +106,11 @@ def _name_batch(synthetic, labelled, unlabelled):
     }
 
 
-def synthetic_example(stream: Synthetic, key, index, crop: int, sampler: str):
+def synthetic_example(stream: Synthetic, key, index, crop: int, config: DataConfig):
     """(image, defocus) of the running `index`: rendered, or cut from a ready-made pair."""
     if stream.ready:
         return pair_example(stream.source, key, index, crop)
-    drawn = pipeline.example(key, index, stream.source, crop, sampler)
+    drawn = pipeline.example(key, index, stream.source, crop, config.sampler, config.realism)
     return drawn["image"], drawn["defocus"]
 
 
@@ -131,7 +131,7 @@ def validation_set(streams: Streams, config: DataConfig, seed: int):
     """
     key, crop = tf.constant([seed, VALIDATION], tf.int32), _validation_crop(config)
     dataset = tf.data.Dataset.range(config.validation_examples).map(
-        lambda index: synthetic_example(streams.held_out, key, index, crop, config.sampler),
+        lambda index: synthetic_example(streams.held_out, key, index, crop, config),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     images, maps = zip(*dataset.as_numpy_iterator(), strict=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import compositing, optics
+from data_gen import apertures, compositing, optics
 from data_gen.optics import Lens
 
 
@@ -14,7 +14,7 @@ def blend_slowly(image, layer_index, layer_sigma_px):
     offset = np.arange(-radius, radius + 1)
 
     def blur(plane, sigma_px):
-        taps = np.exp(-0.5 * (offset / max(sigma_px, compositing.SIGMA_FLOOR_PX)) ** 2)
+        taps = np.exp(-0.5 * (offset / max(sigma_px, apertures.SIGMA_FLOOR_PX)) ** 2)
         taps /= taps.sum()
         for axis in (0, 1):
             plane = np.moveaxis(plane, axis, 0)

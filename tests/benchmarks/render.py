@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from data_gen import compositing, optics, sources
+from data_gen import apertures, compositing, optics, sources
 from data_gen.scenes import make_scene
 
 PAIRS = 3
@@ -67,7 +67,7 @@ def dense_loop(image, layer_index, layer_sigma_px):
     out, coverage = np.zeros_like(image), np.zeros(image.shape[:2], np.float32)
     offset = np.arange(-compositing.RADIUS, compositing.RADIUS + 1)
     for layer, sigma in enumerate(layer_sigma_px):
-        taps = np.exp(-0.5 * np.square(offset / max(sigma, compositing.SIGMA_FLOOR_PX)))
+        taps = np.exp(-0.5 * np.square(offset / max(sigma, apertures.SIGMA_FLOOR_PX)))
         taps = (taps / taps.sum()).astype(np.float32)
         mask = (layer_index == layer).astype(np.float32)[..., None]
         stack = np.concatenate([image * mask, mask], axis=-1)
