@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
+    package_data={"data_gen": ["*.j2"]},
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
@@ -25,6 +26,8 @@ setup(
         "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "matplotlib",
+        "ImageHash>=4.3",  # perceptual hashes, for leaving out similar images; earlier: Pillow < 10
+        "jinja2",  # the data card: file names in HTML must be escaped
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from data_gen import optics, pipeline, records, shards
+from data_gen import optics, pipeline, records, shards, sources
 from data_gen.imagefiles import DataFileError, encode_png
 
 # Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
@@ -147,12 +147,11 @@ class Generator:
 
     def _about(self, name, drawn, defocus_map: bytes, image: bytes) -> dict:
         scene = int(drawn["scene"])
-        origin = getattr(self.source, "origin", None)
         made = {k: v for k, v in asdict(self.parameters).items() if k not in _OF_THE_WHOLE}
         return {
             "name": name,
             "scene": self.source.name(scene),
-            "source": origin(scene) if origin else None,
+            "source": sources.origin(self.source, scene),
             **made,
             "height": drawn["image"].shape[0],
             "width": drawn["image"].shape[1],

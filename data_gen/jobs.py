@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from data_gen import records, shards
 from data_gen.generation import DatasetParameters, Generator
+from data_gen.manifest_lines import MANIFEST_LINES
 
-LINES = "manifest.jsonl"
 # Images a job of layout `folders`: what is lost by a kill, against a small file for each job.
 FOLDER_JOB = 8
 
@@ -69,9 +69,9 @@ def is_done(job: Job, store, earlier: dict) -> bool:
 
 def earlier_lines(store) -> dict:
     """The lines of a manifest.jsonl by index: of a dataset that was complete once, else none."""
-    if not store.exists(LINES):
+    if not store.exists(MANIFEST_LINES):
         return {}
-    lines = store.read(LINES).splitlines(keepends=True)
+    lines = store.read(MANIFEST_LINES).splitlines(keepends=True)
     return {json.loads(line)["index"]: line for line in lines}
 
 
@@ -113,7 +113,7 @@ def finish(jobs: list[Job], store, parameters: DatasetParameters, about: dict) -
         else b"".join(earlier[index] for index in job.indices)
         for job in jobs
     ]
-    store.write_bytes(LINES, b"".join(lines))
+    store.write_bytes(MANIFEST_LINES, b"".join(lines))
     text = records.manifest_text(parameters.encoding, parameters.count, **about)
     store.write_bytes(records.MANIFEST, text.encode())
     for job in jobs:

@@ -41,6 +41,10 @@ MIDDLEBURY_PAIRS = {"im0": "disp0", "view1": "disp1", "im2": "disp2"}
 DEPTH_KINDS = ("auto", "metric", "inverse")
 
 
+class NoLayoutError(DataFileError):
+    """A folder has none of the layouts of RGB-D scenes."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """The two files of a scene and how to read them; `scale`, `offset` turn disparity to depth."""
@@ -56,7 +60,7 @@ class Scene:
 
     def read(self):
         """-> image uint8 [H, W, 3] RGB, depth float32 [H, W]; `DataFileError` names the file."""
-        image = read_rgb(self.image)
+        image = self.read_image()
         depth = read_depth(self.depth, self.inverse, self.scale, self.offset, self.far)
         sizes = np.array([image.shape[:2], depth.shape])
         # One row or column is what cropping to even sizes takes off one file of some pairs.
@@ -66,8 +70,12 @@ class Scene:
                 f"received {list(image.shape[:2])} and {list(depth.shape)}"
             )
         height, width = sizes.min(axis=0)
-        image, depth = image[:height, :width], depth[:height, :width]
-        return np.ascontiguousarray(image[..., ::-1] if self.bgr else image), depth
+        return np.ascontiguousarray(image[:height, :width]), depth[:height, :width]
+
+    def read_image(self):
+        """The image alone, uint8 [H, W, 3] RGB, without the time that cleaning depth takes."""
+        image = read_rgb(self.image)
+        return np.ascontiguousarray(image[..., ::-1]) if self.bgr else image
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,10 @@ class Source:
         """The scene's two files, relative to the root."""
         files = (("image", self.scenes[i].image), ("depth", self.scenes[i].depth))
         return {kind: path.relative_to(self.root).as_posix() for kind, path in files}
+
+    def read_image(self, i):
+        """-> image uint8 [H, W, 3] RGB."""
+        return self.scenes[i].read_image()
 
 
 @dataclass(frozen=True)
@@ -117,9 +129,26 @@ class Joined:
         k, i = self._find(i)
         return self.sources[k].read(i)
 
-    def origin(self, i) -> dict:
+    def origin(self, i) -> dict | None:
         k, i = self._find(i)
-        return {"root": k, **self.sources[k].origin(i)}
+        files = origin(self.sources[k], i)
+        return files and {"root": k, **files}
+
+    def read_image(self, i):
+        k, i = self._find(i)
+        return read_image(self.sources[k], i)
+
+
+def read_image(source, i):
+    """The image of a source alone: by `source.read_image(i)` where it has one, or `source.read`."""
+    reader = getattr(source, "read_image", None)
+    return reader(i) if reader else source.read(i)[0]
+
+
+def origin(source, i) -> dict | None:
+    """`source.origin(i)`, the files of a scene relative to its root; None where it has none."""
+    of_source = getattr(source, "origin", None)
+    return of_source(i) if of_source else None
 
 
 def join(sources) -> Joined:
@@ -168,7 +197,7 @@ def _find_scenes(root, layouts):
         scenes = LAYOUTS[layout](root)
         if scenes:
             return layout, scenes
-    raise DataFileError(
+    raise NoLayoutError(
         f"{root}: a source must have the layout {' or '.join(layouts)}; found none of: "
         + "; ".join(LOOKED_FOR[layout] for layout in layouts)
     )
