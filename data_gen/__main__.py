@@ -58,7 +58,10 @@ def main(argv=None) -> int:
     try:
         options = tyro.cli(Options, args=argv, prog="python -m data_gen", description=__doc__)
         source, origin, more = shared_options.open_source(
-            options.scenes, options.dataset, options.out / DISTINCT_REPORT
+            options.scenes,
+            options.dataset,
+            options.out / DISTINCT_REPORT,
+            functools.partial(tqdm, desc="comparing scenes", unit="image"),
         )
         writer.write_dataset(
             source,

@@ -1,6 +1,5 @@
 """Command-line options of the programs that write datasets, and the source they name."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ class SourceOptions:
     source: tuple[str, ...] = ()
     """A layout (sintel, synthia, middlebury, syndof-input, folder, auto) of the folders in --root;
     or, without --root, the folders themselves. None: the embedded procedural scenes."""
-    root: tuple[Path, ...] = ()
+    root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
     source_layout: Literal["auto", "sintel", "synthia", "middlebury", "syndof-input", "folder"] = (
         "auto"
@@ -33,9 +32,9 @@ class SourceOptions:
     bgr_scenes: tuple[str, ...] = ()
     """Patterns of scene names whose images have red and blue swapped, as 'nyu_*'."""
     distinct: int | None = None
-    """Keep only scenes whose perceptual hashes differ by more than this many bits of 64."""
+    """Keep only scenes whose perceptual hashes differ by more than this many of 256 bits."""
 
-    def roots_and_layout(self) -> tuple[tuple[Path, ...], str]:
+    def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
         """The folders, none for the procedural scenes, and their layout; ValueError."""
         layouts = ("auto", *sources.LAYOUTS)
         if self.root:
@@ -53,39 +52,50 @@ class SourceOptions:
                     f"--source with the name of a layout must come with --root and its folders; "
                     f"received --source {name} alone"
                 )
-        return tuple(map(Path, self.source)), self.source_layout
+        return self.source, self.source_layout
 
 
-def open_source(options: SourceOptions, dataset: generation.DatasetParameters, report=None):
+def open_source(
+    options: SourceOptions,
+    dataset: generation.DatasetParameters,
+    report=None,
+    progress=iter,
+    localise=str,
+):
     """(source, its origin in words, further parameters) of the options.
 
-    `report`: where the choice of distinct scenes is described, or None.
+    Args:
+        report: folder where the choice of distinct scenes is described, or None.
+        progress: wraps the work of that choice, as tqdm does.
+        localise: makes a root that is not a local folder one.
     Raises ValueError, `DataFileError`: options that contradict, folders without scenes.
     """
     roots, layout = options.roots_and_layout()
     if roots:
         opened = [
-            sources.open_source(root, layout, options.depth, options.bgr_scenes, options.far)
+            sources.open_source(
+                localise(root), layout, options.depth, options.bgr_scenes, options.far
+            )
             for root in roots
         ]
-        source, origin = sources.join(opened), ", ".join(map(os.fspath, roots))
+        source, origin = sources.join(opened), ", ".join(roots)
     else:
         side = max(PROCEDURAL_SIDE, dataset.crop)
         source = pipeline.ProceduralScenes(dataset.seed, dataset.count, side, side)
         origin = PROCEDURAL
     more = {}
-    reading = {
-        "source_layout": layout,
-        "depth": options.depth,
-        "far": options.far,
-        "bgr_scenes": list(options.bgr_scenes),
-    }
     if roots:
-        more.update(reading)
+        # Other readings of the same files make other images.
+        more = {
+            "source_layout": layout,
+            "depth": options.depth,
+            "far": options.far,
+            "bgr_scenes": list(options.bgr_scenes),
+        }
     if options.distinct is not None:
         from data_gen import dedup
 
-        source = dedup.distinct_source(source, options.distinct, report)
+        source = dedup.distinct_source(source, options.distinct, report, progress)
         more["distinct"] = options.distinct
     return source, origin, more
 

@@ -15,7 +15,13 @@ _LEFT_OVER = re.compile(
     r"\.(dmenet-\d{5}-of-\d{5}\.tfrecord|\d{5,}\.(png|jsonl)|(parameters|dataset)\.json"
     r"|manifest\.jsonl)\.[0-9a-f]{8}\.tmp"
 )
-_FOLDERS = ("", "image", "blur_map", ".jobs")
+# Prefixes of the names in a dataset.
+FOLDERS = ("", "image/", "blur_map/", ".jobs/")
+
+
+def is_left_over(name: str) -> bool:
+    """Whether a file's name is a temporary one of a dataset's writer, and of no other program."""
+    return bool(_LEFT_OVER.fullmatch(name))
 
 
 class LocalStore:
@@ -58,9 +64,9 @@ class LocalStore:
 
     def remove_left_over(self) -> None:
         """Removes the temporary files of writers that were killed."""
-        for folder in _FOLDERS:
+        for folder in FOLDERS:
             for path in (self.folder / folder).glob(".*.tmp"):
-                if _LEFT_OVER.fullmatch(path.name):
+                if is_left_over(path.name):
                     path.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
