@@ -4,9 +4,9 @@ python -m data_gen.beam --out OUT --count 8231 --crop 240 [options of python -m 
 
 Needs the extra `[beam]`, and `apache-beam[gcp]` or `[aws]` for gs:// or s3://. The files are those
 of `python -m data_gen`, byte for byte: a job of `jobs.py`, a shard or a few images, is one element
-of the pipeline. A bundle that a runner tries again, or twice at the same time, writes the same bytes
-under temporary names of its own and renames them; what is done already is not done again, so a
-pipeline that failed continues when it is started again.
+of the pipeline. A bundle that a runner tries again, or twice at the same time, writes the same
+bytes under temporary names of its own and renames them; what is done already is not done again, so
+a pipeline that failed continues when it is started again.
 
 OUT and the roots of the source may be anything that Beam's `FileSystems` knows: a folder that all
 workers share, gs://, s3://, hdfs://. A remote root is copied to each worker machine once. Workers

@@ -157,9 +157,6 @@ def test_distinct_scenes_only(tmp_path, scenes):
     assert {line["scene"] for line in lines_of(out)} == {"a", "b", "c"}
     assert json.loads((out / "parameters.json").read_text())["distinct"] == 20
     assert any((out / "distinct").iterdir())
-    before = contents(out)
-    assert run("--out", out, *options) == 0
-    assert contents(out) == before
 
 
 # --- killed at any moment ----------------------------------------------------------------------
@@ -190,14 +187,14 @@ def kill_group(process):
     process.stderr.close()
 
 
-def test_killed_and_continued(tmp_path):
-    options = ["--count", 12, "--crop", 32, "--shard-size", 1, "--seed", 2]
+def test_killed_and_continued(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 60, "--crop", 32, "--shard-size", 1, "--seed", 2]
     out = tmp_path / "out"
     process = start(out, *options, "--workers", 2)
     wait_for(lambda: any(out.glob("dmenet-*")), process)
     kill_group(process)
     assert not (out / "dataset.json").exists()
-    (out / ".dmenet-00003-of-00012.tfrecord.0123abcd.tmp").write_bytes(b"half")
+    (out / ".dmenet-00059-of-00060.tfrecord.0123abcd.tmp").write_bytes(b"half")
     assert run("--out", out, *options) == 0
     assert run("--out", tmp_path / "whole", *options) == 0
     assert contents(out) == contents(tmp_path / "whole")
@@ -235,8 +232,8 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path):
-    options = ["--count", 40, "--crop", 32, "--shard-size", 2]
+def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 400, "--crop", 32, "--shard-size", 2]
     process = start(tmp_path / "out", *options, "--workers", 2)
     wait_for(lambda: any((tmp_path / "out").glob("dmenet-*")), process)
     os.killpg(process.pid, signal.SIGINT)
@@ -347,24 +344,24 @@ def with_part(value):
     return depth
 
 
-@pytest.mark.parametrize(
-    "image, depth",
-    {
-        "holes": (NOISE, with_part(np.nan)),
-        "inf": (NOISE, with_part(np.inf)),
-        "zero": (NOISE, with_part(0.0)),
-        "negative": (NOISE, with_part(-1.0)),
-        "constant": (NOISE, np.full((36, 44), 2.0)),
-        "16 bits": (NOISE.astype(np.uint16) * 257, PLANES),
-        "grey": (NOISE[..., 0], PLANES),
-        "grey of 16 bits": (NOISE[..., 0].astype(np.uint16) * 257, PLANES),
-        "one column": (NOISE[:, :1], PLANES[:, 18:19]),
-        "one row": (NOISE[:1], PLANES[:1]),
-        "one pixel": (NOISE[:1, :1], PLANES[:1, :1]),
-    }.values(),
-    ids=str,
-)
-def test_odd_scenes_give_sound_images(tmp_path, image, depth):
+ODD_SCENES = {
+    "holes": (NOISE, with_part(np.nan)),
+    "inf": (NOISE, with_part(np.inf)),
+    "zero": (NOISE, with_part(0.0)),
+    "negative": (NOISE, with_part(-1.0)),
+    "constant": (NOISE, np.full((36, 44), 2.0)),
+    "16 bits": (NOISE.astype(np.uint16) * 257, PLANES),
+    "grey": (NOISE[..., 0], PLANES),
+    "grey of 16 bits": (NOISE[..., 0].astype(np.uint16) * 257, PLANES),
+    "one column": (NOISE[:, :1], PLANES[:, 18:19]),
+    "one row": (NOISE[:1], PLANES[:1]),
+    "one pixel": (NOISE[:1, :1], PLANES[:1, :1]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_SCENES)
+def test_odd_scenes_give_sound_images(tmp_path, name):
+    image, depth = ODD_SCENES[name]
     write_scene(tmp_path / "scenes" / "odd", image, depth)
     for crop in (0, 24):
         out = tmp_path / f"out{crop}"
