@@ -21,8 +21,8 @@ def both(tmp_path, *options):
     return contents(tmp_path / "local"), contents(out)
 
 
-def test_forty_images_in_records(tmp_path):
-    options = ["--count", 40, "--crop", 32, "--shard-size", 7, "--seed", 4]
+def test_forty_images_in_records(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 40, "--crop", 32, "--shard-size", 7, "--seed", 4]
     expected, received = both(tmp_path, *options)
     assert len(expected) == 6 + 3 and received == expected
     # A pipeline that failed: a shard, its lines and the end are missing.
@@ -34,8 +34,10 @@ def test_forty_images_in_records(tmp_path):
     assert contents(out) == expected
 
 
-def test_folders(tmp_path):
-    expected, received = both(tmp_path, "--count", 10, "--crop", 16, "--layout", "folders")
+def test_folders_of_distinct_scenes(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 10, "--crop", 16, "--layout", "folders"]
+    expected, received = both(tmp_path, *options, "--distinct", 20)
+    expected = {path: data for path, data in expected.items() if path.parts[0] != "distinct"}
     assert len(expected) == 20 + 3 and received == expected
 
 

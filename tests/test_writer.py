@@ -77,19 +77,6 @@ def test_whole_scenes_of_a_source(tmp_path, shared):
     assert image.shape[:2] == defocus.shape and min(defocus.shape) >= 436
 
 
-@pytest.fixture
-def scenes(tmp_path):
-    """Three scenes with files of their own: noise, two planes of depth."""
-    rng = np.random.default_rng(0)
-    for name in ("a", "b", "c"):
-        folder = tmp_path / "scenes" / name
-        folder.mkdir(parents=True)
-        imagefiles.write_png(folder / "rgb.png", rng.integers(0, 256, (40, 52, 3), dtype=np.uint8))
-        depth = np.where(np.arange(52) < 20, 1000, 3000) * np.ones((40, 1))
-        imagefiles.write_png(folder / "depth.png", depth.astype(np.uint16))
-    return tmp_path / "scenes"
-
-
 def lines_of(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
