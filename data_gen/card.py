@@ -1,6 +1,7 @@
 """A data card: what a dataset of (image, defocus map) holds, as one HTML file with its plots.
 
 python -m data_gen card syndof
+
 python -m data_gen card SYNDOF/ --encoding released -o syndof.html
 
 Of a dataset that `python -m data_gen` wrote, in either layout, or of the authors' folders (image/,
@@ -29,7 +30,7 @@ from data_gen.card_statistics import (
     collect,
     read,
 )
-from data_gen.imagefiles import write_atomic
+from data_gen.imagefiles import DataFileError, write_atomic
 from data_gen.manifest_lines import MANIFEST_LINES, read_lines
 from data_gen.writer import PARAMETERS
 
@@ -89,8 +90,13 @@ def main(argv=None) -> int:
 def open_dataset(folder, encoding="auto"):
     """`records.open_records` or `records.open_folder`, whichever the folder is laid out for.
 
-    A folder without either layout is read as records, whose error says what is missing.
+    A folder without either layout is read as records, whose error says what is missing. One that
+    a writer has begun and not finished is an error: its card would describe a part.
     """
+    if not Path(folder).is_dir():
+        raise DataFileError(f"{folder}: a dataset must be a folder; there is no such folder")
+    if (Path(folder) / PARAMETERS).exists():
+        records.read_manifest(folder)
     if (Path(folder) / "image").is_dir() and not records.is_records(folder):
         return records.open_folder(folder, encoding)
     return records.open_records(folder)
@@ -194,7 +200,7 @@ def _plots(statistics):
     if focus.size:
         svg = card_plots.histogram(focus, np.linspace(0, 1, 21), "focus: 0 nearest, 1 farthest")
         plots.append(
-            (svg, "Focus distance within the depth range of its scene, S1 - near over far - near.")
+            (svg, "Focus distance S1 in the depth range of its scene: (S1 - near)/(far - near).")
         )
     if layers.size:
         edges = np.linspace(0, max(350, layers.max()) + 1, 28)

@@ -1,6 +1,7 @@
 """Keeps only dissimilar images of a collection, as the paper did to reach 2,006 of its frames.
 
 python -m data_gen dedup sintel/ synthia/ --out distinct
+
 python -m data_gen dedup photos/ --out distinct --threshold 48
 
 Hash: ImageHash's `phash` of 16 x 16: signs of the 256 lowest frequencies of the grey picture at
@@ -89,14 +90,22 @@ class Groups:
         return np.flatnonzero(self.leader == np.arange(len(self.leader))).tolist()
 
     def merged(self) -> list[tuple[int, list[int]]]:
-        """(kept image, those left out for it, farthest first); the largest groups first."""
+        """(kept image, those left out for it, farthest first).
+
+        The largest groups come first, and of equal ones those with the farthest member.
+        """
         members = {}
         for i, leader in enumerate(self.leader.tolist()):
             if leader != i:
                 members.setdefault(leader, []).append(i)
         for group in members.values():
             group.sort(key=lambda i: (-self.distance[i], i))
-        return sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+
+        def rank(item):
+            leader, left = item
+            return -len(left), -self.distance[left[0]], leader
+
+        return sorted(members.items(), key=rank)
 
 
 def group(hashes: np.ndarray, threshold: int = THRESHOLD) -> Groups:
@@ -246,7 +255,8 @@ class Options:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen dedup", description=__doc__)
+    about = __doc__.partition("Hash: ")[0]  # the rest is for readers of the code
+    options = tyro.cli(Options, args=argv, prog="python -m data_gen dedup", description=about)
     try:
         if not options.source:
             raise ValueError("dedup needs at least one folder of images; received none")

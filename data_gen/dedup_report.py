@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from data_gen.imagefiles import write_atomic, write_png
 from data_gen.sources import read_image
 
-THUMB, GAP, LINE = (176, 132), 6, 16  # pixels; THUMB is width, height
-MOST_ROWS, MOST_COLUMNS = 25, 7
-INK, FAINT = (30, 30, 30), (120, 120, 120)
+THUMB, GAP, LINE = (176, 132), 8, 16  # pixels; THUMB is width, height
+COLUMNS, MOST_ROWS = 6, 25
+PAPER, FRAME, INK, FAINT = (255, 255, 255), (205, 205, 205), (30, 30, 30), (120, 120, 120)
 
 
 def write_report(folder: Path, source, groups, about: dict) -> None:
@@ -41,35 +41,51 @@ def write_report(folder: Path, source, groups, about: dict) -> None:
 
 
 def save_merged(path: Path, source, merged, distance) -> None:
-    """Writes the contact sheet as a PNG: a row per group, the kept image first.
+    """Writes the contact sheet as a PNG: a frame per group, the kept image first in it.
 
     Args:
         source: as `sources.read_image` takes it, with `name(i)`.
-        merged: (kept index, indices left out for it) per group, in the order to be shown; of both
-            rows and columns the first ones are shown and the number of the others is written.
+        merged: (kept index, indices left out for it) per group, in the order to be shown. Groups
+            beyond the last row and members beyond its end are counted instead.
         distance: bits per index, written under each image that was left out.
     """
-    shown = merged[:MOST_ROWS]
-    columns = max((min(1 + len(members), MOST_COLUMNS) for _, members in shown), default=3)
-    width, height = THUMB[0] + GAP, THUMB[1] + 2 * LINE + GAP
-    sheet = Image.new("RGB", (GAP + columns * width, 2 * LINE + len(shown) * height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    more = f"; {len(merged) - len(shown)} groups more" if len(merged) > len(shown) else ""
-    title = f"{len(merged)} groups{more}. First: kept. Then: left out, bits from it, farthest first"
+    places, rows = _arrange(merged)
+    cell, height = THUMB[0] + GAP, THUMB[1] + 2 * LINE + 2 * GAP
+    size = (GAP + COLUMNS * cell, 2 * LINE + max(rows, 1) * height)
+    sheet, font = Image.new("RGB", size, PAPER), ImageFont.load_default(12)
+    draw = ImageDraw.Draw(sheet)
+    more = f", {len(merged) - len(places)} of them not shown" if len(merged) > len(places) else ""
+    title = f"{len(merged)} groups{more}. First: kept; then: left out, bits from it, farthest first"
     draw.text((GAP, LINE // 2), title, INK, font)
-    for row, (leader, members) in enumerate(shown):
-        top = 2 * LINE + row * height
-        for column, i in enumerate([leader, *members][:columns]):
-            left = GAP + column * width
+    for (row, column), (leader, members) in zip(places, merged, strict=False):
+        shown = [leader, *members][:COLUMNS]
+        left, top = GAP + column * cell, 2 * LINE + row * height
+        corner = (left + len(shown) * cell - GAP, top + height - GAP)
+        draw.rectangle((left - GAP // 2, top - GAP // 2, *corner), outline=FRAME)
+        for i in shown:
             thumb = ImageOps.contain(Image.fromarray(read_image(source, i)), THUMB)
             sheet.paste(thumb, (left + (THUMB[0] - thumb.width) // 2, top))
-            label = f"{distance[i]} bits" if column else f"kept, for {len(members)}"
-            hidden = 1 + len(members) - columns
-            if column == columns - 1 and hidden > 0:
-                label += f"   (+ {hidden} more)"
+            label = f"kept, for {len(members)}" if i == leader else f"{distance[i]} bits"
+            if i == shown[-1] and len(members) >= COLUMNS:
+                label += f"   (+ {1 + len(members) - COLUMNS} more)"
             draw.text((left, top + THUMB[1] + 1), label, INK, font)
-            draw.text((left, top + THUMB[1] + LINE), source.name(i)[-28:], FAINT, font)
+            draw.text((left, top + THUMB[1] + LINE), source.name(i)[-26:], FAINT, font)
+            left += cell
     write_png(path, np.asarray(sheet))
+
+
+def _arrange(merged):
+    """(row, column) of the first groups, side by side where they fit, and the number of rows."""
+    places, row, column = [], 0, 0
+    for _, members in merged:
+        width = min(1 + len(members), COLUMNS)
+        if column + width > COLUMNS:
+            row, column = row + 1, 0
+        if row == MOST_ROWS:
+            break
+        places.append((row, column))
+        column += width
+    return places, (places[-1][0] + 1 if places else 0)
 
 
 def save_distances(path: Path, distance, threshold: int) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data_gen import optics, shards
+from data_gen import encoding_guess, optics, shards
 from data_gen.imagefiles import (
     DataFileError,
     decode_stored,
@@ -276,9 +276,7 @@ def open_folder(root, encoding="auto") -> FolderExamples:
 
     Args:
         encoding: a key of `optics.ENCODINGS`; or 'auto': what dataset.json says, and without one
-            what the largest value of up to 100 maps allows: <= 70 'generator', <= 150
-            'released', else an error. (Nothing below 10 and nothing above 70 could be either: an
-            error too; a sharp pixel is 0 in 'generator' and 10 in 'released'.)
+            what the values of up to 100 maps tell (`encoding_guess.py`), else an error.
     Raises:
         DataFileError: naming the file: no such folder, empty, an image or map alone, not as many
             as dataset.json states, an encoding that the values do not tell.
@@ -312,16 +310,12 @@ def open_folder(root, encoding="auto") -> FolderExamples:
 
 def _guess_encoding(root, maps) -> str:
     sample = maps[:: -(-len(maps) // MAPS_FOR_GUESS)]
-    bounds = [(stored.min(), stored.max()) for stored in map(read_stored, sample)]
-    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
-    released, generator = optics.ENCODINGS["released"], optics.ENCODINGS["generator"]
-    sharp = released.encode(0.0)
-    if low < sharp and high <= generator.stored_max:
-        return generator.name
-    if generator.stored_max < high <= released.stored_max:
-        return released.name
-    raise DataFileError(
-        f"{root}: the encoding of the maps must be named, or told by their values: 'generator' is "
-        f"0..{generator.stored_max}, 'released' {sharp}..{released.stored_max}; received values "
-        f"from {low} to {high} and no {MANIFEST}"
-    )
+    bounds = [(int(m.min()), int(m.max())) for m in map(read_stored, sample)]
+    encoding, reason = encoding_guess.tell(bounds)
+    if encoding is None:
+        low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+        raise DataFileError(
+            f"{root}: the encoding of the maps must be named, or told by {MANIFEST} or by their "
+            f"values; received values from {low} to {high} and no {MANIFEST} ({reason})"
+        )
+    return encoding

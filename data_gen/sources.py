@@ -45,6 +45,15 @@ class NoLayoutError(DataFileError):
     """A folder has none of the layouts of RGB-D scenes."""
 
 
+class UnpairedError(DataFileError):
+    """Images without depth, or depth without images; `problems` has a sentence for each file."""
+
+    def __init__(self, problems: list[str]):
+        more = f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
+        super().__init__(problems[0] + more)
+        self.problems = problems
+
+
 @dataclass(frozen=True)
 class Scene:
     """The two files of a scene and how to read them; `scale`, `offset` turn disparity to depth."""
@@ -176,7 +185,7 @@ def open_source(root, layout="auto", depth="auto", bgr_scenes=(), far=None) -> S
             f"layout must be one of auto, {', '.join(LAYOUTS)}; depth one of "
             f"{', '.join(DEPTH_KINDS)}; far None or > 0; received {layout!r}, {depth!r}, {far!r}"
         )
-    layout, scenes = _find_scenes(Path(root), LAYOUTS if layout == "auto" else (layout,))
+    layout, scenes = find_scenes(Path(root), LAYOUTS if layout == "auto" else (layout,))
     if depth != "auto":
         if layout not in ("folder", "syndof-input"):
             raise ValueError(
@@ -189,7 +198,7 @@ def open_source(root, layout="auto", depth="auto", bgr_scenes=(), far=None) -> S
     return Source(tuple(scenes), Path(root))
 
 
-def _find_scenes(root, layouts):
+def find_scenes(root, layouts):
     """The first of `layouts` that finds anything under `root`: its name and scenes."""
     if not root.is_dir():
         raise DataFileError(f"{root}: a source must be a folder; there is no such folder")
@@ -247,7 +256,9 @@ def _middlebury(root):
         elif stem not in (None, "disp2") and not image.parent.name.startswith("Exp"):
             lacking.append((image, stem + "".join(suffixes)))
     if scenes and lacking:
-        raise DataFileError(f"{lacking[0][0]}: must have {lacking[0][1]} beside it; there is none")
+        raise UnpairedError(
+            [f"{image}: must have {depth} beside it; there is none" for image, depth in lacking]
+        )
     return scenes
 
 
@@ -260,19 +271,22 @@ def _folder(root):
         return [
             replace(s, inverse=_says_disparity(depths) or _says_disparity(s.depth)) for s in pairs
         ]
-    scenes = []
+    scenes, problems = [], []
     for image in find_files(root, IMAGE_SUFFIXES):
         if image.stem.lower() not in IMAGE_STEMS:
             continue
         found = (_with_stem(image.parent, stem, DEPTH_SUFFIXES) for stem in DEPTH_STEMS)
         depth = next(filter(None, found), None)
         if depth is None:
-            raise DataFileError(
+            problems.append(
                 f"{image}: an image must have its depth beside it; looked for "
                 f"{', '.join(DEPTH_STEMS)} with {' '.join(DEPTH_SUFFIXES)}"
             )
+            continue
         name = _folder_name(image, root)
         scenes.append(Scene(name, image, depth, inverse=_says_disparity(depth)))
+    if problems:
+        raise UnpairedError(problems)
     return scenes
 
 
@@ -299,12 +313,15 @@ def _pair_trees(images, depths, depth_suffixes=DEPTH_SUFFIXES, lone_files=False)
     right = _by_stem(depths, depth_suffixes)
     if lone_files:
         _rename_lone(left, right)
+    problems = []
     for stem in sorted(left.keys() ^ right.keys()):
         have, wanted = (left, depths / stem) if stem in left else (right, images / stem)
-        raise DataFileError(
+        problems.append(
             f"{have[stem]}: image and depth must come in pairs; looked for {wanted} with any of "
             + " ".join(depth_suffixes if have is left else IMAGE_SUFFIXES)
         )
+    if problems:
+        raise UnpairedError(problems)
     return [Scene(stem.as_posix(), image, right[stem]) for stem, image in left.items()]
 
 
