@@ -195,23 +195,27 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
     options = ["--root", data / "native", data / "rgbd", "--bgr-scenes", "nyu_*", "--count", 300]
     options += ["--crop", 240, "--shard-size", 16, "--workers", 2, "--layout", layout]
     whole, out = tmp_path / "whole", tmp_path / "out"
-    began = time.monotonic()
     process = start(whole, *options)
     assert process.wait() == 0, process.communicate()[1]
-    took = time.monotonic() - began
     rng = random.Random(time.time_ns())
-    for kill in ("group", "worker", "group"):
+    for part, kill in enumerate(("group", "worker", "group")):
         process = start(out, *options)
-        moment = rng.uniform(0.1, 0.5) * took
-        time.sleep(moment)
-        print(f"{kill} killed after {moment:.1f} s of {took:.1f} s: {len(contents(out))} files")
+        # Somewhere in this quarter of the work, and then at any moment of what is done next.
+        share = (part + rng.random()) / 4
+        files = int(share * len(contents(whole)))
+        wait_for(lambda files=files: len(contents(out)) > files, process, 3000)
+        time.sleep(rng.uniform(0, 5))
+        assert process.poll() is None
+        print(f"{kill} killed with {len(contents(out))} of {len(contents(whole))} files")
         if kill == "group":
             kill_group(process)
-        elif process.poll() is None:
+        else:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             os.kill(int(rng.choice(children)), signal.SIGKILL)
-            process.wait()
-            process.stderr.close()
+            errors = process.communicate()[1].strip().splitlines()
+            print(errors[-1])
+            assert process.returncode == 1 and "fewer --workers" in errors[-1]
+        assert not (out / "dataset.json").exists()
     process = start(out, *options)
     assert process.wait() == 0, process.communicate()[1]
     assert contents(out) == contents(whole)
