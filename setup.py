@@ -31,6 +31,8 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
+        # Datasets written by a cluster or into an object store.
+        "beam": ["apache-beam>=2.60"],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
         "test": ["pytest", "ruff"],

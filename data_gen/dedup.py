@@ -157,6 +157,9 @@ class Distinct:
     def read(self, i):
         return self.source.read(self.kept[i])
 
+    def origin(self, i) -> dict | None:
+        return sources.origin(self.source, self.kept[i])
+
 
 @dataclass(frozen=True)
 class Photos:

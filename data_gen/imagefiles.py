@@ -5,7 +5,8 @@ before version 5 hands out the upper half of a truncated JPEG. Stored maps go th
 which alone keeps all 16 bits of a three-channel PNG.
 
 A file that appears is complete: everything is written under a temporary name, `.NAME.xxxx.tmp`
-in the same folder, and renamed. A killed program can leave only such a name behind.
+in the same folder, brought to the disk and renamed. A killed program can leave only such a name
+behind.
 """
 
 import io
@@ -20,6 +21,11 @@ from PIL import Image, ImageOps
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+)  # fmt: skip
+# Of the levels and strategies, measured on 240 px crops: as small as level 6 (a sixth less than
+# OpenCV's default) in a fifth of its time.
+PNG_OPTIONS = (
+    cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
 )  # fmt: skip
 
 
@@ -114,6 +120,9 @@ def write_atomic(path, write):
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         write(temporary)
+        # Without it, a power cut may leave the new name with the old, empty content.
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -128,7 +137,8 @@ def encode_png(array: np.ndarray) -> bytes:
             "a PNG is written from uint8 or uint16, [H, W] or [H, W, 3]; "
             f"received {array.dtype} {list(array.shape)}"
         )
-    return cv2.imencode(".png", array if array.ndim == 2 else array[..., ::-1])[1].tobytes()
+    bgr = array if array.ndim == 2 else array[..., ::-1]
+    return cv2.imencode(".png", bgr, PNG_OPTIONS)[1].tobytes()
 
 
 def write_png(path, array: np.ndarray):

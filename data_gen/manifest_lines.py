@@ -1,8 +1,10 @@
 """The lines of manifest.jsonl: how each image of a dataset was made, one JSON object a line.
 
-Keys: `index`, `seed`, `name` (of the scene), `file`, `encoding`, `focus_distance`, `alpha_px`,
-`near`, `far` (bounds of the scene's depth), `layers`, `crop`, `sampler`. Only `index` must be
-there.
+Keys: `index`, `seed`, `name`, `file` (with `record`, its place in the shard, or `map_file`),
+`scene`, `source` (its `image` and `depth` file relative to root number `root`; null for procedural
+scenes), `encoding`, `sampler`, `crop`, `height`, `width`, `focus_distance`, `alpha_px`, `near`,
+`far` (bounds of the scene's depth), `layers`, `image_sha256` and `map_sha256` (of the PNG bytes).
+Only `index` must be there.
 """
 
 import json

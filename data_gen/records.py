@@ -78,10 +78,15 @@ def _check_pair(image, defocus, name):
 
 def write_manifest(folder, encoding: str, count: int, **about):
     """Declares a dataset complete; `about`: anything else worth keeping, as the seed."""
+    text = manifest_text(encoding, count, **about)
+    write_atomic(Path(folder) / MANIFEST, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def manifest_text(encoding: str, count: int, **about) -> str:
+    """The text of dataset.json."""
     optics.ENCODINGS[encoding]  # an unknown name must not get into a manifest
     manifest = {"version": VERSION, "encoding": encoding, "count": count, **about}
-    text = json.dumps(manifest, indent=2) + "\n"
-    write_atomic(Path(folder) / MANIFEST, lambda temporary: temporary.write_text(text, "utf-8"))
+    return json.dumps(manifest, indent=2) + "\n"
 
 
 def read_manifest(folder) -> dict:
@@ -108,13 +113,18 @@ def read_manifest(folder) -> dict:
 
 def serialize(example: dict, encoding="paper") -> bytes:
     """An example -> the bytes of a record."""
+    return shards.serialize(record_values(example, encoding))
+
+
+def record_values(example: dict, encoding="paper") -> dict:
+    """An example -> the values of a record, image and map as PNG bytes."""
     image, defocus = np.asarray(example["image"]), np.asarray(example["defocus"])
     if image.dtype != np.uint8 or image.shape != (*defocus.shape, 3):
         raise ValueError(
             "an example's image must be uint8 [H, W, 3] and its defocus [H, W]; received "
             f"{image.dtype} {list(image.shape)} and {list(defocus.shape)}"
         )
-    values = {
+    return {
         "image": encode_png(image),
         "defocus_map": encode_png(encode_map(defocus, encoding)),
         "encoding": encoding.encode(),
@@ -122,22 +132,13 @@ def serialize(example: dict, encoding="paper") -> bytes:
         **{key: int(example[key]) for key in ("seed", "index")},
         **{key: float(example[key]) for key in ("focus_distance", "alpha_px")},
     }
-    return shards.serialize(values)
 
 
 def write_shard(path, examples, encoding="paper") -> int:
     """Writes one shard from an iterable of examples, atomically; returns how many there were."""
-    count = 0
-
-    def write(temporary):
-        nonlocal count
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for example in examples:
-                writer.write(serialize(example, encoding))
-                count += 1
-
-    write_atomic(path, write)
-    return count
+    records = [serialize(example, encoding) for example in examples]
+    write_atomic(path, lambda temporary: shards.write_records(temporary, records))
+    return len(records)
 
 
 # --- TFRecord shards: read ---------------------------------------------------------------------
@@ -238,10 +239,17 @@ def write_folder_example(root, name: str, image, sigma_px, encoding="paper"):
     """Writes image/NAME.png (uint8 [H, W, 3]) and blur_map/NAME.png (sigma_px [H, W], 0..7 px)."""
     if Path(name).name != name:
         raise ValueError(f"an example's name must be a plain file name; received {name!r}")
+    for path, array in folder_files(name, image, sigma_px, encoding).items():
+        write_png(Path(root) / path, array)
+
+
+def folder_files(name: str, image, sigma_px, encoding="paper") -> dict:
+    """The arrays of an example's two files by path: the map [H, W, 3] uint16, then the image."""
     stored = optics.ENCODINGS[encoding].encode(sigma_px)
-    # The image last: where it stands, the example is complete.
-    write_png(Path(root) / "blur_map" / f"{name}.png", np.stack([stored] * 3, axis=-1))
-    write_png(Path(root) / "image" / f"{name}.png", image)
+    return {
+        f"blur_map/{name}.png": np.stack([stored] * 3, axis=-1),
+        f"image/{name}.png": image,
+    }
 
 
 class FolderExamples:

@@ -4,6 +4,7 @@ A shard is `dmenet-00003-of-00010.tfrecord`; a record is a tf.train.Example of `
 length(8) crc(4) data(length) crc(4).
 """
 
+import errno
 import re
 import struct
 from pathlib import Path
@@ -34,7 +35,9 @@ def shard_name(shard: int, shards: int) -> str:
 def serialize(values: dict) -> bytes:
     """The values of `FEATURES` (bytes, int or float) -> the bytes of a record."""
     features = {key: _feature(values[key]) for key in FEATURES}
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    # Otherwise the order of the entries is that of a hash which differs between processes.
+    return example.SerializeToString(deterministic=True)
 
 
 def _feature(value):
@@ -43,6 +46,17 @@ def _feature(value):
     if isinstance(value, int):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
     return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+
+def write_records(path, records):
+    """A shard file from an iterable of serialized records; `OSError` where the disk refuses."""
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                writer.write(record)
+    except tf.errors.OpError as error:
+        number = errno.ENOSPC if isinstance(error, tf.errors.ResourceExhaustedError) else errno.EIO
+        raise OSError(number, error.message, str(path)) from error
 
 
 def deserialize(record: bytes, name) -> dict:

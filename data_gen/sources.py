@@ -92,6 +92,7 @@ class Source:
     """Scenes by index. Immutable, so it can be read from many threads."""
 
     scenes: tuple[Scene, ...]
+    root: Path = Path()
 
     def __len__(self):
         return len(self.scenes)
@@ -103,6 +104,11 @@ class Source:
         """-> image uint8 [H, W, 3] RGB, depth float32 [H, W] finite, > 0, larger = farther."""
         return self.scenes[i].read()
 
+    def origin(self, i) -> dict:
+        """The scene's two files, relative to the root."""
+        files = (("image", self.scenes[i].image), ("depth", self.scenes[i].depth))
+        return {kind: path.relative_to(self.root).as_posix() for kind, path in files}
+
     def read_image(self, i):
         """-> image uint8 [H, W, 3] RGB."""
         return self.scenes[i].read_image()
@@ -110,7 +116,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Joined:
-    """Several sources one after another; see `join`."""
+    """Several sources one after another; see `join`. `origin` numbers their roots from 0."""
 
     sources: tuple
 
@@ -122,24 +128,36 @@ class Joined:
             raise IndexError(f"an index must lie in 0 .. {len(self) - 1}; received {i}")
         ends = list(accumulate(map(len, self.sources)))
         k = bisect_right(ends, i)
-        return self.sources[k], i - (ends[k - 1] if k else 0)
+        return k, i - (ends[k - 1] if k else 0)
 
     def name(self, i) -> str:
-        source, i = self._find(i)
-        return source.name(i)
+        k, i = self._find(i)
+        return self.sources[k].name(i)
 
     def read(self, i):
-        source, i = self._find(i)
-        return source.read(i)
+        k, i = self._find(i)
+        return self.sources[k].read(i)
+
+    def origin(self, i) -> dict | None:
+        k, i = self._find(i)
+        files = origin(self.sources[k], i)
+        return files and {"root": k, **files}
 
     def read_image(self, i):
-        return read_image(*self._find(i))
+        k, i = self._find(i)
+        return read_image(self.sources[k], i)
 
 
 def read_image(source, i):
     """The image of a source alone: by `source.read_image(i)` where it has one, or `source.read`."""
     reader = getattr(source, "read_image", None)
     return reader(i) if reader else source.read(i)[0]
+
+
+def origin(source, i) -> dict | None:
+    """`source.origin(i)`, the files of a scene relative to its root; None where it has none."""
+    of_source = getattr(source, "origin", None)
+    return of_source(i) if of_source else None
 
 
 def join(sources) -> Joined:
@@ -176,7 +194,8 @@ def open_source(root, layout="auto", depth="auto", bgr_scenes=(), far=None) -> S
             )
         scenes = [replace(scene, inverse=depth == "inverse") for scene in scenes]
     bgr = [any(fnmatch(scene.name, pattern) for pattern in bgr_scenes) for scene in scenes]
-    return Source(tuple(replace(s, far=far, bgr=swap) for s, swap in zip(scenes, bgr, strict=True)))
+    scenes = [replace(s, far=far, bgr=swap) for s, swap in zip(scenes, bgr, strict=True)]
+    return Source(tuple(scenes), Path(root))
 
 
 def find_scenes(root, layouts):

@@ -2,127 +2,150 @@
 
     OUT/parameters.json    what the dataset is made of, written first
     OUT/...                shards or folders (`records.py`), each file complete when it appears
+    OUT/manifest.jsonl     how each image was made, a JSON line each, in order
     OUT/dataset.json       written last: the dataset is complete
 
-An interrupted job continues where it stopped when it is started again with the same parameters.
+An interrupted job continues where it stopped when it is started again with the same parameters
+(`jobs.py`): the same bytes as if nothing had happened, whatever the number of workers.
 """
 
-import functools
-import itertools
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal
+import sys
+from dataclasses import asdict
 
-import numpy as np
-
-from data_gen import optics, pipeline, records
-from data_gen.imagefiles import DataFileError, write_atomic
+from data_gen import jobs, records, workers
+from data_gen.generation import DatasetParameters as DatasetParameters
+from data_gen.generation import Generator
+from data_gen.imagefiles import DataFileError
+from data_gen.store import LocalStore, Lock
 
 PARAMETERS = "parameters.json"
+# Images after which the space that the rest needs is estimated.
+IMAGES_FOR_ESTIMATE = 8
+# Images differ in size: the estimate is off by about this.
+ESTIMATE_TOLERANCE = 1.25
 
 
-@dataclass(frozen=True)
-class DatasetParameters:
-    """What decides the bytes of a dataset."""
-
-    count: int
-    seed: int = 0
-    crop: int = 0
-    """Side of a random square in pixels; 0: the whole scene."""
-    sampler: Literal["paper", "generator"] = "paper"
-    layout: Literal["records", "folders"] = "records"
-    encoding: Literal["paper", "generator", "released"] = "paper"
-    """Encoding of the maps on disk."""
-    shard_size: int = 64
-    """Examples a shard; of layout `records` only."""
-
-    def __post_init__(self):
-        for name, least in (("count", 1), ("seed", 0), ("crop", 0), ("shard_size", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; received {getattr(self, name)}")
-
-
-def write_dataset(source, origin: str, out: Path, parameters: DatasetParameters, progress=iter):
+def write_dataset(
+    source, origin: str, out, parameters: DatasetParameters, worker_count=1, progress=None, **more
+):
     """Writes the dataset, or what is missing of it.
 
     Args:
         source: RGB-D scenes (`sources.py`, or `pipeline.ProceduralScenes`).
-        origin: where they come from, for the manifest.
+        origin: where they come from, for dataset.json.
         out: the dataset's folder.
-        progress: wraps the list of jobs left, as tqdm does.
+        worker_count: processes; 1: this one.
+        progress: `progress(total=, initial=)` -> a context manager with `update(n)`, as tqdm.
+        more: further entries of parameters.json and dataset.json.
     Raises:
-        DataFileError: `out` holds a dataset of other parameters.
+        DataFileError: `out` holds a dataset of other parameters, is written by another process or
+            cannot be written, or its disk is too small; a scene cannot be used.
+        workers.WorkerDied: a worker process was killed.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    about = {"source": origin, "scenes": len(source), **asdict(parameters)}
-    _claim(out, about)
-    jobs = (_shard_jobs if parameters.layout == "records" else _pair_jobs)(out, parameters)
-    fitted = pipeline.Fitted(source, parameters.crop or 1, cache=16)
-    left = [index for _, indices in jobs for index in indices]
-    generated = _generated(fitted, parameters, left)
-    for write, indices in progress(jobs):
-        write(itertools.islice(generated, len(indices)))
-    records.write_manifest(out, about.pop("encoding"), about.pop("count"), **about)
+    with Lock(out):
+        store = LocalStore(out)
+        store.remove_left_over()
+        about = description(source, origin, parameters, more)
+        claim(store, about)
+        everything = jobs.all_jobs(parameters)
+        left = left_jobs(everything, store)
+        try:
+            _do(left, store, source, parameters, worker_count, progress)
+        finally:
+            # Of workers that were stopped, or outlived a parent that was killed.
+            store.remove_left_over()
+        jobs.finish(everything, store, parameters, manifest_about(about))
 
 
-def _claim(out: Path, about: dict) -> None:
-    path = out / PARAMETERS
-    if not path.exists():
-        text = json.dumps(about, indent=2) + "\n"
-        write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def description(source, origin: str, parameters: DatasetParameters, more: dict) -> dict:
+    """The content of parameters.json."""
+    return {"source": origin, "scenes": len(source), **asdict(parameters), **more}
+
+
+def manifest_about(about: dict) -> dict:
+    """What of parameters.json dataset.json repeats beside encoding and count."""
+    return {key: value for key, value in about.items() if key not in ("encoding", "count")}
+
+
+def claim(store, about: dict) -> None:
+    """Writes parameters.json, or checks that it says the same already."""
+    if not store.exists(PARAMETERS):
+        store.write_bytes(PARAMETERS, (json.dumps(about, indent=2) + "\n").encode())
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key, value in about.items() if before.get(key) != value]
+    before = json.loads(store.read(PARAMETERS))
+    changed = [k for k in {**before, **about} if before.get(k) != about.get(k)]
     if changed:
-        received = ", ".join(f"{k} {about[k]!r} instead of {before.get(k)!r}" for k in changed)
+        received = ", ".join(f"{k} {about.get(k)!r} instead of {before.get(k)!r}" for k in changed)
         raise DataFileError(
-            f"{path}: a dataset is continued with the parameters it was begun with; "
+            f"{store}/{PARAMETERS}: a dataset is continued with the parameters it was begun with; "
             f"received {received}"
         )
 
 
-def _shard_jobs(out: Path, parameters: DatasetParameters) -> list:
-    """(function that writes one file's examples, their indices) for each shard that is missing."""
-    size, count = parameters.shard_size, parameters.count
-    shards = -(-count // size)
-    jobs = []
-    for shard in range(shards):
-        path = out / records.shard_name(shard, shards)
-        if not path.exists():
-            write = functools.partial(records.write_shard, path, encoding=parameters.encoding)
-            jobs.append((write, range(shard * size, min((shard + 1) * size, count))))
-    return jobs
+def left_jobs(everything, store) -> list[jobs.Job]:
+    """The jobs not done yet; where there are any, the dataset is not called complete any more."""
+    earlier = jobs.earlier_lines(store)
+    left = [job for job in everything if not jobs.is_done(job, store, earlier)]
+    if left:
+        store.remove(records.MANIFEST)
+    return left
 
 
-def _pair_jobs(out: Path, parameters: DatasetParameters) -> list:
-    """The same for each pair of image and map that is missing."""
-
-    def write(examples):
-        for example in examples:
-            sigma_px = optics.defocus_to_sigma(example["defocus"])
-            name = f"{example['index']:06d}"
-            records.write_folder_example(out, name, example["image"], sigma_px, parameters.encoding)
-
-    # The image is the pair's last file, so where it stands the pair is complete.
-    left = [i for i in range(parameters.count) if not (out / "image" / f"{i:06d}.png").exists()]
-    return [(write, [i]) for i in left]
-
-
-def _generated(source, parameters: DatasetParameters, indices):
-    """The examples of `indices` as dicts of `records.py`."""
-    if not indices:
+def _do(left, store, source, parameters, worker_count, progress):
+    if not left:
         return
-    dataset = pipeline.examples(
-        parameters.seed, indices, source, parameters.crop, parameters.sampler
-    )
-    for index, drawn in zip(indices, dataset.as_numpy_iterator(), strict=True):
-        yield {
-            "image": np.rint(drawn["image"] * 255).astype(np.uint8),
-            "defocus": drawn["defocus"][..., 0],
-            "name": source.name(int(drawn["scene"])),
-            "seed": parameters.seed,
-            "index": index,
-            "focus_distance": drawn["focus_distance"],
-            "alpha_px": drawn["alpha_px"],
-        }
+    images = sum(len(job.indices) for job in left)
+    space = _Space(store, images)
+    with (progress or _Silent)(total=parameters.count, initial=parameters.count - images) as bar:
+
+        def report(size):
+            bar.update(1)
+            space.report(size)
+
+        if worker_count > 1:
+            workers.do_all(left, store, source, parameters, worker_count, report)
+        else:
+            generator = Generator(source, parameters, workers.cores())
+            for job in left:
+                jobs.do(job, store, generator, report)
+
+
+class _Silent:
+    """No progress bar."""
+
+    def __init__(self, total, initial):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, n):
+        pass
+
+
+class _Space:
+    """Watches over the room on the disk: refuses early what cannot end well."""
+
+    def __init__(self, store, images: int):
+        self.store, self.images, self.made, self.bytes = store, images, 0, 0
+
+    def report(self, size: int) -> None:
+        self.made, self.bytes = self.made + 1, self.bytes + size
+        if self.made != min(IMAGES_FOR_ESTIMATE, self.images):
+            return
+        needed = self.bytes / self.made * self.images
+        free = self.store.free_bytes()
+        rule = f"{self.store}: the disk must have room for {self.images} more images"
+        received = f"about {_gigabytes(needed)}; received {_gigabytes(free)} free"
+        if needed > free * ESTIMATE_TOLERANCE:
+            raise DataFileError(f"{rule}, {received}")
+        if needed * ESTIMATE_TOLERANCE > free:
+            print(f"warning: {rule}, {received}", file=sys.stderr)
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.2f} MB"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
 import pytest
 
 SHARED = Path(os.environ.get("DMENET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -16,3 +17,18 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference data folder, which is not at {SHARED} (DMENET_SHARED)")
     return SHARED
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Three scenes with files of their own: noise, two planes of depth."""
+    from data_gen.imagefiles import write_png
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        folder = tmp_path / "scenes" / name
+        folder.mkdir(parents=True)
+        write_png(folder / "rgb.png", rng.integers(0, 256, (40, 52, 3), dtype=np.uint8))
+        depth = np.where(np.arange(52) < 20, 1000, 3000) * np.ones((40, 1))
+        write_png(folder / "depth.png", depth.astype(np.uint16))
+    return tmp_path / "scenes"

@@ -1,16 +1,25 @@
 """python -m data_gen: datasets on disk that are complete, repeatable and can be continued."""
 
+import hashlib
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from data_gen import __main__ as command
-from data_gen import records
+from data_gen import imagefiles, records, writer
 
 
-def run(*arguments):
-    return command.main([str(argument) for argument in arguments])
+def run(*arguments, workers=1):
+    return command.main([str(argument) for argument in (*arguments, "--workers", workers)])
 
 
 def contents(folder):
@@ -21,7 +30,7 @@ def test_records_are_repeatable_and_continue_byte_for_byte(tmp_path):
     options = ["--count", "5", "--crop", "32", "--shard-size", "2", "--seed", "3"]
     assert run("--out", tmp_path / "whole", *options) == 0
     whole = contents(tmp_path / "whole")
-    assert len(whole) == 3 + 2  # shards, parameters.json, dataset.json
+    assert len(whole) == 3 + 3  # shards, parameters.json, manifest.jsonl, dataset.json
     # As after a kill: one shard and the manifest are missing, a temporary file is left over.
     part = tmp_path / "part"
     part.mkdir()
@@ -68,11 +77,175 @@ def test_whole_scenes_of_a_source(tmp_path, shared):
     assert image.shape[:2] == defocus.shape and min(defocus.shape) >= 436
 
 
+def lines_of(folder):
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("layout", ["records", "folders"])
+def test_a_line_for_each_image_says_how_it_was_made(tmp_path, scenes, layout):
+    options = ["--count", 10, "--crop", 32, "--shard-size", 4, "--layout", layout, "--seed", 5]
+    assert run("--out", tmp_path / "out", "--root", scenes, *options) == 0
+    lines = lines_of(tmp_path / "out")
+    assert [line["index"] for line in lines] == list(range(10))
+    assert {line["scene"] for line in lines} == {"a", "b", "c"}
+    opened = (records.open_records if layout == "records" else records.open_folder)(
+        tmp_path / "out"
+    )
+    for index, line in enumerate(lines):
+        assert line["source"] == {
+            "root": 0,
+            "image": f"{line['scene']}/rgb.png",
+            "depth": f"{line['scene']}/depth.png",
+        }
+        assert (line["near"], line["far"], line["crop"], line["seed"]) == (1000.0, 3000.0, 32, 5)
+        assert 1000 <= line["focus_distance"] <= 3000 and line["layers"] >= 1
+        image, _ = opened.read(index)
+        png = imagefiles.encode_png(image)
+        assert line["image_sha256"] == hashlib.sha256(png).hexdigest()
+        file = tmp_path / "out" / line["file"]
+        if layout == "records":
+            example = opened.example(index)
+            assert example["index"] == index and example["name"] == line["scene"]
+            assert line["file"] == opened.files[index // 4].name and line["record"] == index % 4
+            assert np.float32(line["alpha_px"]) == np.float32(example["alpha_px"])
+        else:
+            assert file.read_bytes() == png
+            data = (tmp_path / "out" / line["map_file"]).read_bytes()
+            assert line["map_sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_several_roots_and_the_form_with_a_layout(tmp_path, scenes):
+    options = ["--count", 6, "--crop", 32]
+    assert run("--out", tmp_path / "a", "--root", scenes, scenes, *options) == 0
+    roots = {line["source"]["root"] for line in lines_of(tmp_path / "a")}
+    assert roots == {0, 1}
+    forms = (["--source", "folder", "--root", scenes], ["--source", scenes])
+    for name, form in zip("bc", forms, strict=True):
+        assert run("--out", tmp_path / name, *form, *options) == 0
+    manifests = [(tmp_path / name / "manifest.jsonl").read_bytes() for name in "bc"]
+    assert manifests[0] == manifests[1]
+
+
+def test_the_same_bytes_from_two_workers(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 9, "--crop", 32, "--shard-size", 2]
+    assert run("--out", tmp_path / "one", *options) == 0
+    assert run("--out", tmp_path / "two", *options, workers=2) == 0
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_distinct_scenes_only(tmp_path, scenes):
+    # a and a copy of it look alike; b and c are other noise.
+    (scenes / "d").mkdir()
+    for name in ("rgb.png", "depth.png"):
+        (scenes / "d" / name).write_bytes((scenes / "a" / name).read_bytes())
+    out = tmp_path / "out"
+    options = ["--root", scenes, "--count", 8, "--crop", 32, "--distinct", 20]
+    assert run("--out", out, *options) == 0
+    assert {line["scene"] for line in lines_of(out)} == {"a", "b", "c"}
+    assert json.loads((out / "parameters.json").read_text())["distinct"] == 20
+    assert any((out / "distinct").iterdir())
+
+
+# --- killed at any moment ----------------------------------------------------------------------
+
+
+def start(out, *options):
+    """The command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "data_gen", "--out", str(out), *map(str, options)],
+        cwd=Path(writer.__file__).parents[1],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition, process, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def kill_group(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+
+
+def test_killed_and_continued(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 60, "--crop", 32, "--shard-size", 1, "--seed", 2]
+    out = tmp_path / "out"
+    process = start(out, *options, "--workers", 2)
+    wait_for(lambda: any(out.glob("dmenet-*")), process)
+    kill_group(process)
+    assert not (out / "dataset.json").exists()
+    (out / ".dmenet-00059-of-00060.tfrecord.0123abcd.tmp").write_bytes(b"half")
+    assert run("--out", out, *options) == 0
+    assert run("--out", tmp_path / "whole", *options) == 0
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["records", "folders"])
+def test_300_images_and_three_kills(tmp_path, shared, layout):
+    """pytest -m slow -k three_kills: twice the whole group and once a worker, at random moments."""
+    data = shared / "data"
+    options = ["--root", data / "native", data / "rgbd", "--bgr-scenes", "nyu_*", "--count", 300]
+    options += ["--crop", 240, "--shard-size", 16, "--workers", 2, "--layout", layout]
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    process = start(whole, *options)
+    assert process.wait() == 0, process.communicate()[1]
+    rng = random.Random(time.time_ns())
+    for part, kill in enumerate(("group", "worker", "group")):
+        process = start(out, *options)
+        # Somewhere in this quarter of the work, and then at any moment of what is done next.
+        share = (part + rng.random()) / 4
+        files = int(share * len(contents(whole)))
+        wait_for(lambda files=files: len(contents(out)) > files, process, 3000)
+        time.sleep(rng.uniform(0, 5))
+        assert process.poll() is None
+        print(f"{kill} killed with {len(contents(out))} of {len(contents(whole))} files")
+        if kill == "group":
+            kill_group(process)
+        else:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(rng.choice(children)), signal.SIGKILL)
+            errors = process.communicate()[1].strip().splitlines()
+            print(errors[-1])
+            assert process.returncode == 1 and "fewer --workers" in errors[-1]
+        assert not (out / "dataset.json").exists()
+    process = start(out, *options)
+    assert process.wait() == 0, process.communicate()[1]
+    assert contents(out) == contents(whole)
+    assert len(lines_of(out)) == 300
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path, scenes):
+    options = ["--root", scenes, "--count", 400, "--crop", 32, "--shard-size", 2]
+    process = start(tmp_path / "out", *options, "--workers", 2)
+    wait_for(lambda: any((tmp_path / "out").glob("dmenet-*")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors.strip().endswith("the same command continues where it stopped")
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+# --- what it refuses ---------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--count", "0"], "count must be at least 1; received 0"),
         (["--count", "1", "--source", "nowhere"], "nowhere: a source must be a folder"),
+        (["--count", "1", "--source", "sintel"], "must come with --root and its folders"),
+        (["--count", "1", "--source", "x", "--root", "y"], "--source must be one of auto, sintel"),
+        (["--count", "1", "--seed", "3000000000"], "seed must be at most 2147483647"),
     ],
 )
 def test_bad_input(tmp_path, capsys, arguments, message):
@@ -83,3 +256,135 @@ def test_bad_input(tmp_path, capsys, arguments, message):
     assert code != 0
     text = "".join(capsys.readouterr())
     assert message in " ".join(text.replace("│", " ").split())
+
+
+def test_a_small_disk_is_refused_early(tmp_path, scenes, monkeypatch, capsys):
+    monkeypatch.setattr("data_gen.store.LocalStore.free_bytes", lambda self: 50_000)
+    options = ["--root", scenes, "--crop", 32, "--shard-size", 4]
+    assert run("--out", tmp_path / "out", "--count", 400, *options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the disk must have room for 400 more images, about" in error
+    assert "received 0.05 MB free" in error
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+def mounted(folder, *options):
+    """A tmpfs at `folder`; skips where this user may not mount one."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f"needs the right to mount a small disk: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    folder = tmp_path / "disk"
+    yield lambda *options: mounted(folder, *options) or folder
+    if folder.is_dir():
+        subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("layout", ["records", "folders"])
+def test_a_full_disk_then_room(tmp_path, scenes, disk, capsys, monkeypatch, layout):
+    # The estimate would refuse it before.
+    monkeypatch.setattr("data_gen.store.LocalStore.free_bytes", lambda self: 10**12)
+    folder = disk("size=100k")
+    options = ["--root", scenes, "--count", 30, "--crop", 40, "--shard-size", 3]
+    options += ["--layout", layout]
+    assert run("--out", folder / "out", *options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {folder}/out: the disk must have room for the dataset")
+    assert not list(folder.rglob("*.tmp"))
+    assert not (folder / "out" / "dataset.json").exists()
+    subprocess.run(["mount", "-o", "remount,size=10m", str(folder)], check=True)
+    assert run("--out", folder / "out", *options) == 0
+    assert run("--out", tmp_path / "whole", *options) == 0
+    assert contents(folder / "out") == contents(tmp_path / "whole")
+
+
+def test_a_read_only_disk(disk, scenes, capsys):
+    folder = disk("ro,size=1m")
+    assert run("--out", folder / "out", "--root", scenes, "--count", 1) == 1
+    assert "must be a folder that can be written; received" in capsys.readouterr().err
+
+
+def test_the_folder_is_a_file(tmp_path, scenes, capsys):
+    (tmp_path / "out").write_text("x")
+    assert run("--out", tmp_path / "out", "--root", scenes, "--count", 1) == 1
+    assert "must be a folder that can be written; received" in capsys.readouterr().err
+
+
+def write_scene(folder, image, depth):
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "rgb.png"), image)
+    np.save(folder / "depth.npy", depth)
+
+
+NOISE = np.random.default_rng(1).integers(0, 256, (36, 44, 3), dtype=np.uint8)
+PLANES = np.where(np.arange(44) < 20, 1.0, 3.0) * np.ones((36, 1))
+
+
+def with_part(value):
+    depth = PLANES.copy()
+    depth[:10, :10] = value
+    return depth
+
+
+ODD_SCENES = {
+    "holes": (NOISE, with_part(np.nan)),
+    "inf": (NOISE, with_part(np.inf)),
+    "zero": (NOISE, with_part(0.0)),
+    "negative": (NOISE, with_part(-1.0)),
+    "constant": (NOISE, np.full((36, 44), 2.0)),
+    "16 bits": (NOISE.astype(np.uint16) * 257, PLANES),
+    "grey": (NOISE[..., 0], PLANES),
+    "grey of 16 bits": (NOISE[..., 0].astype(np.uint16) * 257, PLANES),
+    "one column": (NOISE[:, :1], PLANES[:, 18:19]),
+    "one row": (NOISE[:1], PLANES[:1]),
+    "one pixel": (NOISE[:1, :1], PLANES[:1, :1]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_SCENES)
+def test_odd_scenes_give_sound_images(tmp_path, name):
+    image, depth = ODD_SCENES[name]
+    write_scene(tmp_path / "scenes" / "odd", image, depth)
+    for crop in (0, 24):
+        out = tmp_path / f"out{crop}"
+        assert run("--root", tmp_path / "scenes", "--out", out, "--count", 2, "--crop", crop) == 0
+        opened, lines = records.open_records(out), lines_of(out)
+        for index, line in enumerate(lines):
+            made, defocus = opened.read(index)
+            assert made.shape[:2] == ((24, 24) if crop else depth.shape)
+            assert defocus.min() >= 0 and defocus.max() <= 1
+            assert 0 < line["near"] <= line["far"] < 10
+            if line["near"] == line["far"]:
+                # No lens blurs a flat scene.
+                assert defocus.max() == 0
+                if not crop:
+                    expected = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+                    expected = expected[..., ::-1] if image.ndim == 3 else expected[..., None]
+                    np.testing.assert_array_equal(made, np.broadcast_to(expected, made.shape))
+
+
+@pytest.mark.parametrize(
+    "image, depth, message",
+    [
+        (NOISE, np.full((36, 44), np.nan), "at least 10% of a depth map must be known"),
+        (NOISE, np.zeros((36, 44)), "at least 10% of a depth map must be known"),
+        (NOISE, PLANES[:20], "image and depth must have the same size"),
+        (np.zeros((1, 3000, 3), np.uint8), np.ones((1, 3000)), "must have at most 64 megapixels"),
+    ],
+)
+def test_scenes_that_are_refused(tmp_path, capsys, image, depth, message):
+    write_scene(tmp_path / "scenes" / "bad", image, depth)
+    out = tmp_path / "out"
+    assert run("--root", tmp_path / "scenes", "--out", out, "--count", 4, "--crop", 240) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and message in error and "bad" in error
+    assert sorted(path.name for path in out.iterdir()) == ["parameters.json"]
