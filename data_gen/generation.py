@@ -9,7 +9,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from data_gen import optics, pipeline, records, shards, sources
 from data_gen.imagefiles import DataFileError, encode_png
+from data_gen.realism import Realism
 
 # Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
 # should fit as a whole; a large one costs a read for each example whatever is kept.
@@ -42,6 +43,8 @@ class DatasetParameters:
     """Encoding of the maps on disk."""
     shard_size: int = 64
     """Examples a shard; of layout `records` only."""
+    realism: Realism = field(default_factory=Realism)
+    """Beyond the paper's model of blur."""
 
     def __post_init__(self):
         for name, least in (("count", 1), ("seed", 0), ("crop", 0), ("shard_size", 1)):
@@ -102,9 +105,8 @@ class Generator:
         p = self.parameters
         # Without the device, a machine's GPU would round otherwise than its processor.
         with tf.device("CPU:0"):
-            return pipeline.example(
-                tf.constant([p.seed, 0], tf.int32), index, self._scenes, p.crop, p.sampler
-            )
+            key = tf.constant([p.seed, 0], tf.int32)
+            return pipeline.example(key, index, self._scenes, p.crop, p.sampler, p.realism)
 
     def drawn(self, index: int) -> dict:
         """`pipeline.example` as arrays."""
