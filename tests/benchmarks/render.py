@@ -1,15 +1,22 @@
 """The renderer against the dense loop that a user would write with OpenCV, in one run.
 
-    python tests/benchmarks/render.py [FOLDER OF MPI SINTEL]
+    python tests/benchmarks/render.py [FOLDER OF RGB-D SCENES] [--plot FILE]
 
-Without a folder the frame is a procedural scene of the same size (1024 x 436). The last line is
-one JSON object.
+The frame is the folder's first scene. Without a folder it is MPI Sintel's of the reference data
+(`DMENET_SHARED`, see tests/conftest.py), and without that a procedural scene of its size,
+1024 x 436. Both renderers take all cores, in turn. Then: crops of 240 px a
+second through tf.data; how cost grows with pixels, layers and cores; the same tile compiled by
+XLA; the memory that a frame of 24 megapixels takes. The last line is one JSON object.
 """
 
+import argparse
 import json
 import os
+import resource
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -20,21 +27,71 @@ import tensorflow as tf
 from data_gen import apertures, compositing, optics, sources
 from data_gen.scenes import make_scene
 
+SHARED = Path(os.environ.get("DMENET_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+SINTEL = SHARED / "data" / "native"
 PAIRS = 3
 CROPS = 60
 CROP = 240
+LARGE = (4000, 6000)
 
 
 def main(argv):
-    origin = argv[0] if argv else "procedural"
-    if argv:
-        image, depth = sources.open_source(argv[0]).read(0)
-    else:
-        image, depth = make_scene(0, 0, 436, 1024)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", help="RGB-D scenes; the first is rendered")
+    parser.add_argument("--plot", help="PNG of how cost grows")
+    parser.add_argument("--part", choices=("large", "one-core"), help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.part:
+        print(json.dumps(large_frame() if options.part == "large" else one_core(options.folder)))
+        return
+    folder = options.folder or (str(SINTEL) if SINTEL.is_dir() else None)
+    image, depth, lens = open_frame(folder)
+    name = sources.open_source(folder).name(0) if folder else "procedural"
+    figures = {"frame": name, "size": list(depth.shape)}
+    figures |= paired(image, depth, lens)
+    figures["crops_per_s"] = round(crops_per_second(image, depth, lens), 2)
+    figures |= rates(image, depth, lens, figures["render_s"])
+    figures["plain_over_xla"] = round(plain_over_xla(image, depth, lens), 2)
+    growth = growth_table(image, depth, lens, figures["render_s"], folder)
+    figures |= in_another_process("large")
+    for title, rows in growth.items():
+        print(f"{title:>12}  seconds  relative")
+        for value, seconds in rows:
+            print(f"{value:12g}  {seconds:7.3f}  {seconds / rows[0][1]:8.2f}")
+    if options.plot:
+        plot(growth, options.plot)
+    for name, value in figures.items():
+        print(f"{name:>24}: {value}")
+    print(json.dumps(figures))
+
+
+def open_frame(folder):
+    image, depth = sources.open_source(folder).read(0) if folder else make_scene(0, 0, 436, 1024)
     image, depth = tf.constant(image, tf.float32) / 255.0, tf.constant(depth)
+    return image, depth, lens_of(depth)
+
+
+def lens_of(depth, share=1.0):
+    """Focused a little behind the near bound, opened for `share` of the largest blur."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     focus = near + 0.15 * (far - near)
-    lens = optics.Lens(focus, optics.largest_alpha_px(near, far, focus))
+    return optics.Lens(focus, share * optics.largest_alpha_px(near, far, focus))
+
+
+def timed(function):
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def best_of(function, runs=3):
+    function()  # traced, buffers warm
+    return min(timed(function)[1] for _ in range(runs))
+
+
+def paired(image, depth, lens):
+    """Frame after frame, ours and the dense loop in turn."""
+    near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     index, sigma_px = compositing.quantise(depth, lens, near, far)
     ours, dense = [], []
     compositing.render(image, depth, lens)  # traced once
@@ -45,21 +102,13 @@ def main(argv):
             lambda: dense_loop(image.numpy(), index.numpy(), sigma_px.numpy())
         )
         dense.append(seconds)
-    figures = {
-        "frame": origin,
+    return {
         "layers": len(sigma_px),
         "render_s": round(float(np.median(ours)), 4),
+        "dense_s": round(float(np.median(dense)), 3),
         "speedup_vs_dense": round(float(np.median(np.divide(dense, ours))), 2),
         "max_abs_diff": float(np.abs(rendered - expected).max()),
-        "crops_per_s": round(crops_per_second(image, depth, lens), 2),
     }
-    print(json.dumps(figures))
-
-
-def timed(function):
-    start = time.perf_counter()
-    result = function()
-    return result, time.perf_counter() - start
 
 
 def dense_loop(image, layer_index, layer_sigma_px):
@@ -93,6 +142,178 @@ def crops_per_second(image, depth, lens):
     next(crops)
     _, seconds = timed(lambda: [next(crops) for _ in range(CROPS)])
     return CROPS / seconds
+
+
+# --- against the machine -------------------------------------------------------------------------
+
+
+def layers_of_tiles(image, depth, lens):
+    """How many layers the windows of all tiles hold, summed; and the number of tiles."""
+    index, _ = compositing.quantise(depth, lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    tile, margin = compositing.TILE, compositing.RADIUS
+    height, width = index.shape
+    pad = [(margin, margin + -height % tile), (margin, margin + -width % tile)]
+    padded = np.pad(index.numpy(), pad, mode="symmetric")
+    corners = [(y, x) for y in range(0, height, tile) for x in range(0, width, tile)]
+    window = compositing.WINDOW
+    return sum(len(np.unique(padded[y : y + window, x : x + window])) for y, x in corners)
+
+
+def rates(image, depth, lens, seconds):
+    """Multiply-adds of the banded products a second, against one large product of matrices."""
+    tile, window = compositing.TILE, compositing.WINDOW
+    per_layer = 2 * (4 * window * window * tile + tile * window * 4 * tile)
+    gflops = layers_of_tiles(image, depth, lens) * per_layer / seconds / 1e9
+    side = 2048
+    matrix = tf.random.stateless_normal([side, side], [0, 0])
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
+    matmul_gflops = 2 * side**3 / best_of(lambda: product().numpy()) / 1e9
+    return {
+        "gflops": round(gflops, 1),
+        "matmul_gflops": round(matmul_gflops, 1),
+        "fraction_of_matmul": round(gflops / matmul_gflops, 3),
+    }
+
+
+def plain_over_xla(image, depth, lens):
+    """Seconds of the plain frame over those of the same frame with tiles compiled by XLA.
+
+    The compiled tile needs a fixed shape, so it walks over its layers in a loop: about half the
+    processor's time. But XLA on a CPU runs one tile at a time whatever the number of cores.
+    """
+    near, far = tf.reduce_min(depth), tf.reduce_max(depth)
+    index, sigma_px = compositing.quantise(depth, lens, near, far)
+    compiled = xla_renderer()
+    plain = tf.function(compositing.blend_layers)
+    ours, theirs = [], []
+    difference = np.abs(plain(image, index, sigma_px) - compiled(image, index, sigma_px)).max()
+    assert difference < 1e-3, difference
+    for _ in range(PAIRS):
+        ours.append(timed(lambda: plain(image, index, sigma_px).numpy())[1])
+        theirs.append(timed(lambda: compiled(image, index, sigma_px).numpy())[1])
+    return np.median(np.divide(ours, theirs))
+
+
+def xla_renderer():
+    tile, window, most = compositing.TILE, compositing.WINDOW, compositing.MAX_LAYERS
+
+    @tf.function(jit_compile=True)
+    def blend(planes, layers, present, count, bands):
+        def layer(i, out, coverage):
+            # tf.gather: with present[i] XLA would compile anew for every value.
+            number = tf.gather(present, i)
+            mask, band = tf.cast(layers == number, tf.float32), tf.gather(bands, number)
+            stack = tf.concat([planes * mask[:, None], mask[:, None]], axis=1)
+            across = tf.matmul(tf.reshape(stack, [4 * window, window]), band, transpose_b=True)
+            blurred = tf.matmul(band, tf.reshape(across, [window, 4 * tile]))
+            blurred = tf.reshape(blurred, [tile, 4, tile])
+            alpha = blurred[:, 3]
+            alpha = tf.where(alpha < compositing.MASK_FLOOR, 0.0, alpha)
+            out = out * (1.0 - alpha)[:, None] + blurred[:, :3]
+            return i + 1, out, coverage * (1.0 - alpha) + alpha
+
+        start = (0, tf.zeros([tile, 3, tile]), tf.zeros([tile, tile]))
+        _, out, coverage = tf.while_loop(lambda i, *_: i < count, layer, start)
+        return tf.transpose(out / coverage[:, None], [0, 2, 1])
+
+    @tf.function
+    def render(image, layer_index, sigma_px):
+        height, width = tf.shape(layer_index)[0], tf.shape(layer_index)[1]
+        rows, columns = -(-height // tile), -(-width // tile)
+        place = [-compositing.RADIUS] * 2
+        place += [n * tile + 2 * compositing.RADIUS for n in (rows, columns)]
+        planes = tf.transpose(compositing.cut_mirrored(image, *place), [0, 2, 1])
+        layers = compositing.cut_mirrored(layer_index, *place)
+        bands = compositing.gaussian_bands(sigma_px)
+        bands = tf.pad(bands, [[0, most - tf.shape(bands)[0]], [0, 0], [0, 0]])
+        bands = tf.ensure_shape(bands, [most, tile, window])
+
+        def one(position):
+            y, x = (position // columns) * tile, (position % columns) * tile
+            here = tf.ensure_shape(layers[y : y + window, x : x + window], [window, window])
+            present = tf.sort(tf.unique(tf.reshape(here, [-1]))[0])
+            count = tf.size(present)
+            present = tf.ensure_shape(tf.pad(present, [[0, most - count]]), [most])
+            planes_here = planes[y : y + window, :, x : x + window]
+            planes_here = tf.ensure_shape(planes_here, [window, 3, window])
+            return blend(planes_here, here, present, count, bands)
+
+        spec = tf.TensorSpec([tile, tile, 3])
+        tiles = tf.map_fn(one, tf.range(rows * columns), fn_output_signature=spec)
+        tiles = tf.reshape(tiles, [rows, columns, tile, tile, 3])
+        frame = tf.reshape(tf.transpose(tiles, [0, 2, 1, 3, 4]), [rows * tile, columns * tile, 3])
+        return frame[:height, :width]
+
+    return render
+
+
+# --- growth --------------------------------------------------------------------------------------
+
+
+def growth_table(image, depth, lens, seconds, folder):
+    """{what grows: [(value, seconds of a frame)]}."""
+    height, width = depth.shape
+    pixels, layers = [], []
+    for part in (4, 2, 1):
+        cut = (slice(height // part), slice(width // part))
+        small = image[cut], depth[cut]
+        near_far = tf.reduce_min(depth), tf.reduce_max(depth)
+        index, sigma_px = compositing.quantise(small[1], lens, *near_far)
+        blend = tf.function(compositing.blend_layers)
+        elapsed = best_of(lambda b=blend, s=small, i=index, g=sigma_px: b(s[0], i, g).numpy())
+        pixels.append((index.shape[0] * index.shape[1] / 1e6, elapsed))
+    for share in (0.05, 0.2, 1.0):
+        opened = lens_of(depth, share)
+        first, last, _ = compositing.layer_bounds(
+            opened, tf.reduce_min(depth), tf.reduce_max(depth)
+        )
+        elapsed = best_of(lambda o=opened: compositing.render(image, depth, o)[0].numpy())
+        layers.append((int(last - first) + 1, elapsed))
+    cores = [(1, in_another_process("one-core", folder)["one_core_s"])]
+    if os.cpu_count() > 1:
+        cores.append((os.cpu_count(), seconds))
+    return {"megapixels": pixels, "layers": layers, "cores": cores}
+
+
+def one_core(folder):
+    image, depth, lens = open_frame(folder)
+    return {"one_core_s": best_of(lambda: compositing.render(image, depth, lens)[0].numpy())}
+
+
+def large_frame():
+    """Peak memory and time of a frame of 24 megapixels, everything of this process included."""
+    height, width = LARGE
+    small = make_scene(0, 0, height // 8, width // 8)
+    image = cv2.resize(small[0], (width, height), interpolation=cv2.INTER_CUBIC)
+    depth = cv2.resize(small[1], (width, height), interpolation=cv2.INTER_LINEAR)
+    image = tf.constant(image.astype(np.float32) / np.float32(255))
+    (rendered, _), seconds = timed(lambda: compositing.render(image, depth, lens_of(depth)))
+    assert rendered.shape == (height, width, 3)
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"large_frame_s": round(seconds, 1), "large_frame_gib": round(peak_kib / 2**20, 2)}
+
+
+def in_another_process(part, folder=None):
+    """A part of this program in a process of its own; one core for "one-core"."""
+
+    def pin():
+        if part == "one-core":
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    command = [sys.executable, __file__, "--part", part, *([folder] if folder else [])]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=pin)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def plot(growth, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3), dpi=120, layout="constrained")
+    for axis, (title, rows) in zip(figure.subplots(1, len(growth)), growth.items(), strict=True):
+        axis.plot(*zip(*rows, strict=True), marker="o")
+        axis.set(xlabel=title, ylabel="seconds a frame", ylim=(0, None))
+        axis.grid(alpha=0.3)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":
