@@ -1,6 +1,7 @@
 """Maps that need no training: the lines that a trained network has to beat.
 
-Every function takes one photo, uint8 [H, W, 3] RGB, and returns float32 [H, W]; none sees the truth.
+Every function takes one photo, uint8 [H, W, 3] RGB, and returns float32 [H, W]; none sees the
+truth.
 
 - `always_blurred`: `defocus` 1 everywhere.
 - Energy of the Laplacian: what is in focus has fine detail. With G_s a Gaussian of s pixels, the
