@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
+    package_data={"dmenet_tf": ["templates/*.html"]},
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
@@ -25,11 +26,13 @@ setup(
         "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "matplotlib",
+        "jinja2",  # the evaluation report, with everything in it escaped
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
-        "test": ["pytest", "ruff"],
+        # scikit-learn: a second opinion on the metrics.
+        "test": ["pytest", "ruff", "scikit-learn"],
     },
 )

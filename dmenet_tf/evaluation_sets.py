@@ -7,7 +7,8 @@ Every collection is `len(samples)`, `samples.name(i)` and `samples.read(i)` -> (
 | --- | --- |
 | `photos.LabelledPhotos` | 1 = blurred, 0 = in focus |
 | `RtfPhotos` | `sigma_px` |
-| `RenderedScenes` over RGB-D scenes or `SegmentScenes`, `data_gen` records and folders | `defocus` |
+| `RenderedScenes` over RGB-D scenes or `SegmentScenes` | `defocus` |
+| `data_gen.records`: records and folders | `defocus` |
 """
 
 import csv
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+import tensorflow as tf
 
 from data_gen import augment, pipeline
 from data_gen.imagefiles import IMAGE_SUFFIXES, DataFileError, find_files, read_bytes, read_rgb
@@ -119,21 +121,25 @@ class RenderedScenes:
     """
 
     def __init__(self, source, seed: int, count: int, sampler="paper"):
-        fitted = pipeline.Fitted(source, DECODER_STRIDE, cache=2)
-        self._source, self._rendered = source, pipeline.Rendered(fitted, seed, count, sampler)
+        self._fitted = pipeline.Fitted(source, DECODER_STRIDE, cache=2)
+        self._rendered = pipeline.Rendered(self._fitted, seed, count, sampler)
 
     def __len__(self):
         return len(self._rendered)
 
     def name(self, index):
-        order = pipeline.fold(self._rendered.key, pipeline.ORDER)
-        scene = int(augment.epoch_index(order, index, len(self._source)))
-        turn = index // len(self._source)
-        return self._source.name(scene) + (f" (lens {turn + 1})" if turn else "")
+        turn = index // len(self._fitted)
+        return self._fitted.name(self._scene(index)) + (f" (lens {turn + 1})" if turn else "")
 
     def read(self, index):
         """-> image uint8 [H, W, 3], defocus float32 [H, W]."""
+        # Also read in the graph, where an error would come out without its type; kept until then.
+        self._fitted.read(self._scene(index))
         return self._rendered.read(index)
+
+    def _scene(self, index) -> int:
+        order = pipeline.fold(tf.constant(self._rendered.key, tf.int32), pipeline.ORDER)
+        return int(augment.epoch_index(order, index, len(self._fitted)))
 
 
 class SegmentScenes:

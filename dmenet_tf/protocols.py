@@ -176,7 +176,8 @@ class BlurDetection:
             )
             self.rules += [
                 f"Accuracy: per photo, tau = {alpha:g} max + {1 - alpha:g} min of its map; a pixel "
-                "is blurred above tau; the share of pixels that agree with the mask.",
+                "is blurred above tau (of a constant map, where it is 0.5 or more); the share of "
+                "pixels that agree with the mask.",
                 "mAP, the headline: the average precision of each photo's pixels, averaged over "
                 "photos: every photo counts the same, and maps of different photos need no common "
                 "scale. Pooled AP: of all photos' pixels together, at 4,096 thresholds; its curve "
@@ -213,8 +214,12 @@ class BlurDetection:
         return {}
 
     def decide(self, predicted) -> np.ndarray:
-        """The binary decision that `accuracy` or `f_fixed` judges."""
-        if self.name == "dbd":
+        """The binary decision that `accuracy` or `f_fixed` judges.
+
+        cuhk: a constant map has nothing above its own threshold, and "always blurred" would count
+        as sharp throughout; such a map is taken at its word, blurred from 0.5 on.
+        """
+        if self.name == "dbd" or predicted.min() == predicted.max():
             return predicted >= 0.5
         return predicted > metrics.adaptive_threshold(predicted, self.alpha)
 
@@ -223,7 +228,7 @@ class BlurDetection:
         some = counts.blurred > 0  # precision and F of a class that is absent are not defined
         if self.name == "cuhk":
             figures = {
-                "accuracy": metrics.blur_accuracy(predicted, truth, self.alpha),
+                "accuracy": np.mean(self.decide(predicted) == (truth == 1.0)),
                 "ap": metrics.average_precision(predicted, truth) if some else np.nan,
             }
         else:
