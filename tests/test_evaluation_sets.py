@@ -140,7 +140,7 @@ def test_rendered_scenes_repeat_and_take_every_scene_once(tmp_path):
     assert sorted(names[:3]) == [source.name(i) for i in range(3)] and names[3].endswith("(lens 2)")
     image, defocus = rendered.read(1)
     assert image.shape == (32, 32, 3) and image.dtype == np.uint8
-    assert defocus.shape == (32, 32) and 0 <= defocus.min() and defocus.max() <= 1
+    assert defocus.shape == (32, 32) and defocus.min() >= 0 and defocus.max() <= 1
     again = sets.RenderedScenes(source, seed=1, count=4).read(1)
     assert np.array_equal(again[0], image) and np.array_equal(again[1], defocus)
 

@@ -55,9 +55,7 @@ def test_the_oracle_constant_has_the_least_error():
     assert "oracle" in title and "0.350" in title  # (0.1 + 0.6)/2
     constant = method(np.zeros((1, 2, 3), np.uint8))
     assert (constant == np.float32(0.35)).all()
-    errors = [
-        np.mean([np.mean((truth - c) ** 2) for truth in truths]) for c in (0.34, 0.35, 0.36)
-    ]
+    errors = [np.mean([np.mean((truth - c) ** 2) for truth in truths]) for c in (0.34, 0.35, 0.36)]
     assert errors[1] == min(errors)
 
 
@@ -164,5 +162,5 @@ def test_every_protocol_has_the_baselines_and_says_what_it_does():
         for method in protocol.baselines().values():
             predicted = method(image)
             assert predicted.shape == (16, 16) and predicted.dtype == np.float32
-            assert 0 <= predicted.min() and predicted.max() <= 1
+            assert predicted.min() >= 0 and predicted.max() <= 1
         assert protocol.rules and protocol.figures
