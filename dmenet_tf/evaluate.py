@@ -9,6 +9,7 @@ TensorFlow is imported only after the command line has been found sound.
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -97,6 +98,7 @@ def parse(argv) -> argparse.Namespace:
     add("--bgr-scenes", nargs="+", metavar="GLOB", help="scenes with red and blue swapped")
     options = parser.parse_args(argv)
     options.out = options.out or Path("evaluation", options.protocol)
+    options.command = shlex.join(["python", "-m", "dmenet_tf.evaluate", *argv])
     return options
 
 
@@ -147,12 +149,11 @@ def evaluate(options) -> list:
         for title, predictor in zip(row_titles(options), predictors, strict=True)
     ]
     rows += evaluation.baseline_rows(samples, protocol)
-    print(f"\n{options.protocol}: {len(samples)} samples of {described}\n")
+    print(f"\n{options.protocol}: {len(samples)} images of {described}\n")
     print(report.console_table(protocol, rows))
     report.write_csv(options.out, protocol, samples, rows)
     path = options.out / "report.html"
-    command = "python -m dmenet_tf.evaluate " + " ".join(sys.argv[1:])
-    report.write_html(path, protocol, samples, rows, described, command, *options.pictures)
+    report.write_html(path, protocol, samples, rows, described, options.command, *options.pictures)
     print(f"\n{path} ({path.stat().st_size / 1e6:.1f} MB), summary.csv, images.csv")
     if path.stat().st_size > LARGE_REPORT_BYTES:
         print("a smaller report: fewer --pictures")

@@ -121,7 +121,8 @@ def _curves(protocol, rows, errors) -> list[tuple[str, str]]:
     """(caption, picture)."""
     drawn = {row.title: row.summary.curve for row in rows if row.summary.curve is not None}
     label = {"cuhk": "1 - accuracy", "dbd": "MAE"}.get(protocol.name, "MSE")
-    curves = [(f"{label} of every image, sorted", pictures.errors_uri(errors, label))]
+    sorted_errors = pictures.errors_uri(errors, label, log=protocol.shows == "difference")
+    curves = [(f"{label} of every image, sorted", sorted_errors)]
     if drawn:
         curves.insert(0, ("Precision and recall of blurred pixels", pictures.curves_uri(drawn)))
     return curves

@@ -81,17 +81,20 @@ def curves_uri(curves: dict) -> str:
     return _svg_uri(figure)
 
 
-def errors_uri(errors: dict, label: str) -> str:
-    """Every row's errors in ascending order: {title: array}."""
+def errors_uri(errors: dict, label: str, log: bool) -> str:
+    """Every row's errors in ascending order: {title: array}; `log`: on a logarithmic scale."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axis = figure.subplots()
     for title, values in errors.items():
         share = (np.arange(len(values)) + 0.5) / len(values)
         axis.plot(100 * share, np.sort(values), marker=".", markersize=4, label=title)
     axis.set(xlabel="images, best to worst, %", ylabel=label, xlim=(0, 100))
-    axis.set_ylim(bottom=0)
+    if log:
+        axis.set_yscale("log", nonpositive="mask")
+    else:
+        axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper left", fontsize=9)
+    axis.legend(loc="best", fontsize=9)
     return _svg_uri(figure)
 
 

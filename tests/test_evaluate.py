@@ -61,7 +61,7 @@ def test_a_whole_evaluation(cuhk, weights, tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     table = capsys.readouterr().out
-    assert "accuracy" in table and "first" in table and "4 samples" in table
+    assert "accuracy" in table and "first" in table and "4 images" in table
     summary = {row["row"]: row for row in rows_of(out / "summary.csv")}
     assert list(summary) == ["first", "<b>second</b>", "always blurred", "log-Laplacian energy"]
     assert float(summary["always blurred"]["accuracy"]) == 0.5
