@@ -22,6 +22,7 @@ from tqdm import tqdm
 from data_gen.imagefiles import DataFileError
 from data_gen.photofiles import MAX_PIXELS, decode_photo, read_photo
 from dmenet_tf import summaries
+from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.inputs import Photo, find_photos
 from dmenet_tf.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
 
@@ -107,7 +108,8 @@ def predict(options) -> int:
     """Writes the maps of `options` (see `build_parser`) and returns the exit code."""
     photos = find_photos(options.inputs, options.out, summaries.is_output)
     _check(options)
-    from dmenet_tf.inference import Predictor, check_options
+    with quiet_native_stderr():
+        from dmenet_tf.inference import Predictor, check_options
 
     check_options(options.tile, options.max_side)
     predictor = Predictor(options.weights, tile=options.tile, max_side=options.max_side)
