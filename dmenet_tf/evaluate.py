@@ -149,7 +149,8 @@ def evaluate(options) -> list:
         for title, predictor in zip(row_titles(options), predictors, strict=True)
     ]
     rows += evaluation.baseline_rows(samples, protocol)
-    print(f"\n{options.protocol}: {len(samples)} images of {described}\n")
+    images = "1 image" if len(samples) == 1 else f"{len(samples)} images"
+    print(f"\n{options.protocol}: {images} of {described}\n")
     print(report.console_table(protocol, rows))
     report.write_csv(options.out, protocol, samples, rows)
     path = options.out / "report.html"
