@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
-    package_data={"data_gen": ["*.j2"]},
+    package_data={"data_gen": ["*.j2"], "dmenet_tf": ["templates/*.html"]},
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
@@ -27,7 +27,7 @@ setup(
         "scikit-image",
         "matplotlib",
         "ImageHash>=4.3",  # perceptual hashes, for leaving out similar images; earlier: Pillow < 10
-        "jinja2",  # the data card: file names in HTML must be escaped
+        "jinja2",  # the data card and the evaluation report: names in HTML must be escaped
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
@@ -35,6 +35,7 @@ setup(
         "beam": ["apache-beam>=2.60"],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
-        "test": ["pytest", "ruff"],
+        # scikit-learn: a second opinion on the metrics.
+        "test": ["pytest", "ruff", "scikit-learn"],
     },
 )

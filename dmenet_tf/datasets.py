@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from data_gen import augment, pipeline, records, sources
+from data_gen import augment, optics, pipeline, records, sources
 from dmenet_tf import photos
 from dmenet_tf.config import DataConfig
 
@@ -138,6 +138,11 @@ def validation_set(streams: Streams, config: DataConfig, seed: int):
     return np.stack(images), np.stack(maps)
 
 
+def to_label(defocus, encoding: str):
+    """`defocus` (sigma / 7), arrays or tensors -> the label of an encoding of `data_gen.optics`."""
+    return optics.ENCODINGS[encoding].sigma_to_label(optics.defocus_to_sigma(defocus))
+
+
 # --- opening ---------------------------------------------------------------------------------
 
 
@@ -187,20 +192,20 @@ def _open_synthetic(config: DataConfig, seed: int):
         # Scenes of another seed share nothing with those of the training.
         held_out = pipeline.ProceduralScenes(seed + 1, config.validation_examples, side, side)
         return train, held_out, False
-    opened = [_open_path(Path(path), config) for path in config.synthetic]
+    opened = [open_path(Path(path), config) for path in config.synthetic]
     kinds = {ready for _, ready in opened}
     if len(kinds) > 1:
         raise ValueError(
             "data.synthetic holds either RGB-D scenes or ready-made pairs of image and map; "
             f"received both: {', '.join(config.synthetic)}"
         )
-    train, held_out = zip(*(_split(source) for source, _ in opened), strict=True)
+    train, held_out = zip(*(split_held_out(source) for source, _ in opened), strict=True)
     held_out = [part for part in held_out if len(part)]
     # Too few scenes to hold any out: other lenses on the same ones are all there is.
     return sources.join(train), sources.join(held_out or train), kinds.pop()
 
 
-def _open_path(path: Path, config: DataConfig):
+def open_path(path: Path, config: DataConfig):
     if records.is_records(path):
         return records.open_records(path), True
     if (path / "blur_map").is_dir():
@@ -208,7 +213,7 @@ def _open_path(path: Path, config: DataConfig):
     return sources.open_source(path, config.layout, config.depth, config.bgr_scenes), False
 
 
-def _split(source):
+def split_held_out(source):
     # The last ones and not every tenth: neighbours in a folder often show the same room.
     border = len(source) - round(HELD_OUT_SHARE * len(source))
     return _Part(source, 0, border), _Part(source, border, len(source))

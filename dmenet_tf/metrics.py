@@ -7,6 +7,7 @@ that enters an average, or a broadcast of [H, W] against [H, W, 1], gives a numb
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,6 +93,104 @@ def f_beta(predicted, truth, beta_squared: float = 0.3) -> float:
     if total == 0:
         raise ValueError("F_beta needs a blurred pixel in either mask; received none in both")
     return float(weighted_hits / total)
+
+
+def min_max(values) -> np.ndarray:
+    """One image's map stretched to 0 .. 1, float64; a constant map is returned as it is.
+
+    Nothing can be stretched in a constant map, and 0 / 0 must not decide what it says.
+    """
+    values = _one_image("the map", values)
+    low, high = values.min(), values.max()
+    return values if high == low else (values - low) / (high - low)
+
+
+class ThresholdCounts(NamedTuple):
+    """How many pixels score at or above each of `levels` + 1 thresholds k / levels, k = 0 ...
+
+    `hits` int64 [levels + 1]: of the truly blurred pixels; `called`: of all pixels. `blurred`: how
+    many pixels are truly blurred. Counts of several images add up (`sum_counts`).
+    """
+
+    hits: np.ndarray
+    called: np.ndarray
+    blurred: int
+
+
+def threshold_counts(scores, blurred, levels: int) -> ThresholdCounts:
+    """Counts of one image; `scores` in [0, 1], larger = more blurred, blurred where >= threshold.
+
+    What a fixed set of thresholds needs, in one pass over the pixels whatever their number.
+    """
+    scores, blurred = _pair(scores, blurred)
+    blurred = _binary("`blurred`", blurred)
+    if scores.min() < 0.0 or scores.max() > 1.0:
+        raise ValueError(
+            "scores at fixed thresholds lie in [0, 1]; "
+            f"received {scores.min():g} to {scores.max():g}"
+        )
+    bins = np.floor(scores * levels).astype(np.int64)
+
+    def at_least(chosen):
+        return np.cumsum(np.bincount(chosen.ravel(), minlength=levels + 1)[::-1])[::-1]
+
+    return ThresholdCounts(at_least(bins[blurred]), at_least(bins), int(np.count_nonzero(blurred)))
+
+
+def sum_counts(counts: Iterable[ThresholdCounts]) -> ThresholdCounts:
+    """The counts of several images' pixels taken together."""
+    hits, called, blurred = zip(*counts, strict=True)
+    return ThresholdCounts(np.sum(hits, axis=0), np.sum(called, axis=0), sum(blurred))
+
+
+def precision_recall(counts: ThresholdCounts) -> tuple[np.ndarray, np.ndarray]:
+    """(precision, recall) [levels + 1] at each threshold, from the highest recall down.
+
+    Precision is 1 where nothing is called blurred, as in scikit-learn. Raises ValueError where no
+    pixel is blurred: recall is undefined there.
+    """
+    if counts.blurred == 0:
+        raise ValueError("recall needs at least one blurred pixel; received none")
+    called = np.maximum(counts.called, 1)
+    precision = np.where(counts.called > 0, counts.hits / called, 1.0)
+    return precision, counts.hits / counts.blurred
+
+
+def average_precision_of_counts(counts: ThresholdCounts) -> float:
+    """`average_precision` of scores that are rounded down to the thresholds."""
+    precision, recall = precision_recall(counts)
+    return float(np.sum(-np.diff(recall, append=0.0) * precision))
+
+
+def f_beta_curve(counts: ThresholdCounts, beta_squared: float = 0.3) -> np.ndarray:
+    """F_beta [levels + 1] at each threshold; the same formula as `f_beta`.
+
+    Raises ValueError where no pixel is truly blurred.
+    """
+    if counts.blurred == 0:
+        raise ValueError("F_beta over thresholds needs a blurred pixel; received none")
+    return (1.0 + beta_squared) * counts.hits / (beta_squared * counts.blurred + counts.called)
+
+
+def contrast_kept(predicted, truth, distance_px: int = 8, step: float = 0.1) -> float:
+    """Share of the truth's steps that a predicted map shows: 1 all of them, 0 none.
+
+    Over all pairs of pixels `distance_px` apart in a row or a column whose true `defocus` differs
+    by `step` or more: sum of the predicted differences in the true direction, divided by the sum of
+    the true ones. A map of the right shape at half its height gives 0.5, a constant 0, an inverted
+    map less than 0. NaN where the truth has no such pair: there is nothing to keep.
+    """
+    predicted, truth = _pair(_one_image("`predicted`", predicted), _one_image("`truth`", truth))
+    shown = there = 0.0
+    for axis in (0, 1):
+        count = truth.shape[axis]
+        near, far = np.arange(max(0, count - distance_px)), np.arange(distance_px, count)
+        true_step = truth.take(far, axis) - truth.take(near, axis)
+        predicted_step = predicted.take(far, axis) - predicted.take(near, axis)
+        steps = np.abs(true_step) >= step
+        shown += float(np.sum(predicted_step[steps] * np.sign(true_step[steps])))
+        there += float(np.sum(np.abs(true_step[steps])))
+    return shown / there if there else float("nan")
 
 
 def _best_constant(maps) -> tuple[float, float]:

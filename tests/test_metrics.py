@@ -7,6 +7,7 @@ import tensorflow as tf
 from dmenet_tf import metrics
 
 RNG = np.random.default_rng(0)
+NOTHING_BLURRED = metrics.threshold_counts([0.1, 0.7], [0, 0], 10)
 
 
 def test_errors_of_two_maps():
@@ -108,6 +109,84 @@ def test_f_beta():
     assert metrics.f_beta([1, 0], [0, 1]) == 0.0
 
 
+def test_min_max_stretches_and_leaves_a_constant_alone():
+    stretched = metrics.min_max([[0.2, 0.4], [0.3, 0.6]])
+    assert stretched == pytest.approx(np.array([[0, 0.5], [0.25, 1]]))
+    assert (metrics.min_max(np.full((2, 3), 0.4)) == 0.4).all()
+
+
+def test_counts_at_thresholds():
+    # Thresholds 0, 1/4, 1/2, 3/4, 1. Scores at or above: all 4; 0.3, 0.5, 1; 0.5, 1; 1; 1.
+    # Blurred are 0.1 and 0.5.
+    counts = metrics.threshold_counts([0.1, 0.3, 0.5, 1.0], [1, 0, 1, 0], levels=4)
+    assert counts.called.tolist() == [4, 3, 2, 1, 1] and counts.hits.tolist() == [2, 1, 1, 0, 0]
+    precision, recall = metrics.precision_recall(counts)
+    assert precision == pytest.approx([1 / 2, 1 / 3, 1 / 2, 0, 0])
+    assert recall == pytest.approx([1, 1 / 2, 1 / 2, 0, 0])
+    # AP: recall rises by 1/2 at threshold 1/2 (precision 1/2) and by 1/2 at 0 (precision 1/2).
+    assert metrics.average_precision_of_counts(counts) == pytest.approx(1 / 2)
+    # F: 1.3 * hits / (0.3 * 2 + called).
+    assert metrics.f_beta_curve(counts) == pytest.approx(
+        [2.6 / 4.6, 1.3 / 3.6, 1.3 / 2.6, 0 / 1.6, 0 / 1.6]
+    )
+
+
+def test_counts_of_images_add_up():
+    scores, blurred = RNG.random((2, 50)), RNG.integers(0, 2, (2, 50))
+    both = metrics.sum_counts(metrics.threshold_counts(scores[i], blurred[i], 16) for i in (0, 1))
+    whole = metrics.threshold_counts(scores, blurred, 16)
+    assert np.array_equal(both.hits, whole.hits) and np.array_equal(both.called, whole.called)
+    assert both.blurred == whole.blurred
+
+
+def test_precision_is_one_where_nothing_is_called_blurred():
+    counts = metrics.threshold_counts([0.2, 0.4], [0, 1], levels=2)
+    assert metrics.precision_recall(counts)[0].tolist() == [0.5, 1.0, 1.0]
+
+
+def test_blur_detection_agrees_with_scikit_learn():
+    reference = pytest.importorskip("sklearn.metrics")
+    for levels, share in ((4, 0.5), (255, 0.1), (4096, 0.8)):
+        scores = np.floor(RNG.random(3000) * (levels + 1)) / levels
+        blurred = RNG.random(3000) < share * scores
+        ap = reference.average_precision_score(blurred, scores)
+        assert metrics.average_precision(scores, blurred) == pytest.approx(ap, rel=1e-12)
+        counts = metrics.threshold_counts(scores, blurred, levels)
+        assert metrics.average_precision_of_counts(counts) == pytest.approx(ap, rel=1e-12)
+        precision, recall = metrics.precision_recall(counts)
+        theirs = reference.precision_recall_curve(blurred, scores)
+        at = np.rint(theirs[2] * levels).astype(int)
+        assert precision[at] == pytest.approx(theirs[0][:-1])
+        assert recall[at] == pytest.approx(theirs[1][:-1])
+        f_beta = metrics.f_beta_curve(counts)
+        for k in (0, levels // 3, levels - 1):
+            predicted = scores >= k / levels
+            theirs = reference.fbeta_score(blurred, predicted, beta=np.sqrt(0.3))
+            assert metrics.f_beta(predicted, blurred) == pytest.approx(theirs, rel=1e-12)
+            assert f_beta[k] == pytest.approx(theirs, rel=1e-12)
+
+
+def test_errors_agree_with_scikit_image():
+    reference = pytest.importorskip("skimage.metrics")
+    a, b = RNG.random((2, 30, 20))
+    assert metrics.mean_squared_error(a, b) == pytest.approx(reference.mean_squared_error(a, b))
+
+
+def test_contrast_kept():
+    # Rows 0 0 1 1, distance 1: one step per row, of 1. The map shows 0.8 - 0.2 = 0.6 of it.
+    truth = np.array([[0.0, 0, 1, 1]] * 3)
+    predicted = np.array([[0.0, 0.2, 0.8, 1]] * 3)
+    assert metrics.contrast_kept(predicted, truth, distance_px=1) == pytest.approx(0.6)
+    # Distance 2: columns (0, 2) and (1, 3) differ by 1 each; the map shows 0.8 and 0.8.
+    assert metrics.contrast_kept(predicted, truth, distance_px=2) == pytest.approx(0.8)
+    assert metrics.contrast_kept(truth.T / 2, truth.T, distance_px=1) == pytest.approx(0.5)
+    assert metrics.contrast_kept(np.ones((3, 4)), truth, distance_px=1) == 0.0
+    assert metrics.contrast_kept(1 - truth, truth, distance_px=1) == pytest.approx(-1)
+    # Steps below 0.1 do not count, and where there are none nothing can be kept.
+    assert np.isnan(metrics.contrast_kept(truth, truth * 0.09, distance_px=1))
+    assert np.isnan(metrics.contrast_kept(truth, truth, distance_px=8))
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -123,6 +202,9 @@ def test_f_beta():
         (lambda: metrics.average_precision([0.1, np.nan], [0, 1]), "finite"),
         (lambda: metrics.f_beta([0.3, 1], [0, 1]), "prediction .* received 0.3"),
         (lambda: metrics.f_beta([0, 0], [0, 0]), "none in both"),
+        (lambda: metrics.threshold_counts([0.1, 1.2], [0, 1], 10), "received 0.1 to 1.2"),
+        (lambda: metrics.precision_recall(NOTHING_BLURRED), "at least one blurred"),
+        (lambda: metrics.f_beta_curve(NOTHING_BLURRED), "needs a blurred pixel"),
     ],
 )
 def test_wrong_input_is_refused_with_the_rule(call, message):

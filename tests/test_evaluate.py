@@ -1,0 +1,244 @@
+"""python -m dmenet_tf.evaluate and its engine: files, cache, resume, refusals."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_gen.imagefiles import write_png
+from data_gen.records import write_folder_example
+from dmenet_tf import evaluate, evaluation
+from dmenet_tf.inference import Predictor
+from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.photos import LabelledPhotos
+from dmenet_tf.protocols import BlurDetection
+from dmenet_tf.published import save_published
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.npz"
+    save_published(path, build_blur_estimation(0.03), encoding="paper")
+    return path
+
+
+@pytest.fixture
+def cuhk(tmp_path):
+    """Six photos whose left half is noise and in focus, and whose right half is flat."""
+    for number in range(1, 7):
+        image = np.full((32, 40, 3), 100 + number, np.uint8)
+        image[:, :20] = RNG.integers(0, 256, (32, 20, 3))
+        mask = np.zeros((32, 40), np.uint8)
+        mask[:, 20:] = 255
+        write_png(tmp_path / "cuhk" / "image" / f"photo{number:04d}.png", image)
+        write_png(tmp_path / "cuhk" / "gt" / f"photo{number:04d}.png", mask)
+    return tmp_path / "cuhk"
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def run(*arguments):
+    return evaluate.main([str(argument) for argument in arguments])
+
+
+def test_a_whole_evaluation(cuhk, weights, tmp_path, capsys):
+    out = tmp_path / "out"
+    again = tmp_path / "again.npz"
+    shutil.copy(weights, again)
+    code = run(
+        "--protocol", "cuhk", "--data", cuhk, "--names", "0002-0005", "--out", out,
+        "--weights", weights, again, "--titles", "first", "<b>second</b>",
+    )  # fmt: skip
+    assert code == 0
+    table = capsys.readouterr().out
+    assert "accuracy" in table and "first" in table and "4 images" in table
+    summary = {row["row"]: row for row in rows_of(out / "summary.csv")}
+    assert list(summary) == ["first", "<b>second</b>", "always blurred", "log-Laplacian energy"]
+    assert float(summary["always blurred"]["accuracy"]) == 0.5
+    assert float(summary["log-Laplacian energy"]["ap"]) > 0.9
+    # The same weights under two names: the same figures, and one folder of predictions.
+    assert summary["first"]["ap"] == summary["<b>second</b>"]["ap"]
+    assert len(list((out / "cache").iterdir())) == 1
+    assert len(list((out / "cache").glob("*/*.npy"))) == 4
+    images = rows_of(out / "images.csv")
+    assert {row["image"] for row in images} == {f"photo000{n}" for n in range(2, 6)}
+    mean = np.mean([float(row["accuracy"]) for row in images if row["row"] == "first"])
+    assert mean == pytest.approx(float(summary["first"]["accuracy"]), rel=1e-12)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;second" in page and "<b>second" not in page
+
+
+def test_figures_are_those_of_the_predictors_maps(cuhk, weights, tmp_path):
+    samples = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    predictor = Predictor(weights)
+    protocol = BlurDetection("cuhk")
+    row = evaluation.run_row("run", predictor, samples, protocol, tmp_path / "cache", False)
+    for index in range(len(samples)):
+        label = predictor.defocus(samples[index].image)
+        assert row.map_of(index) == pytest.approx(label, abs=1e-6)
+        assert row.measured[index].figures == protocol.measure(label, samples[index].truth).figures
+
+
+class Counting:
+    """A predictor that counts, and can be interrupted after so many photos."""
+
+    encoding = "paper"
+
+    def __init__(self, stop_after=None, value=0.5):
+        self.trained = type("Trained", (), {"identity": "abc", "origin": "runs/x"})()
+        self.calls, self.stop_after, self.value = 0, stop_after, value
+
+    def defocus(self, image):
+        if self.calls == self.stop_after:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return np.full(image.shape[:2], self.value, np.float32)
+
+
+def test_an_interrupted_evaluation_goes_on(cuhk, tmp_path):
+    protocol = BlurDetection("cuhk")
+    samples = evaluation.Samples(LabelledPhotos(cuhk), protocol, progress=False)
+
+    def row(predictor):
+        return evaluation.run_row("x", predictor, samples, protocol, tmp_path, progress=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        row(Counting(stop_after=4))
+    second = Counting()
+    row(second)
+    assert second.calls == 2
+    # Another protocol on the same photos predicts nothing.
+    third, dbd = Counting(), BlurDetection("dbd")
+    evaluation.run_row("x", third, samples, dbd, tmp_path, progress=False)
+    assert third.calls == 0
+    # A damaged file is predicted anew; other pixels are another photo.
+    next(tmp_path.glob("abc/*.npy")).write_bytes(b"\x93NUMPY cut")
+    write_png(cuhk / "image" / "photo0001.png", np.full((32, 40, 3), 9, np.uint8))
+    changed = evaluation.Samples(LabelledPhotos(cuhk), protocol, progress=False)
+    fourth = Counting()
+    evaluation.run_row("x", fourth, changed, protocol, tmp_path, progress=False)
+    assert fourth.calls in (1, 2)  # 1: the damaged one was that of the photo now changed
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_nan_is_never_averaged(cuhk, tmp_path):
+    samples = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    with pytest.raises(ValueError, match=r"1280 NaN .* of 1280 on photo0001 from runs/x"):
+        evaluation.run_row(
+            "x", Counting(value=np.nan), samples, BlurDetection("cuhk"), tmp_path, progress=False
+        )
+    assert not list(tmp_path.glob("abc/*.npy"))
+
+
+def test_samples_beyond_the_memory_are_read_again(cuhk, monkeypatch):
+    whole = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    monkeypatch.setattr(evaluation, "KEPT_BYTES", 10_000)  # one photo and its mask: 8,960
+    part = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    assert len(part._kept) == 1 and part.hashes == whole.hashes
+    assert all(np.array_equal(part[i].image, whole[i].image) for i in range(6))
+
+
+def test_unreadable_photos_stop_it_before_any_work(cuhk, weights, tmp_path, capsys):
+    (cuhk / "image" / "photo0002.png").write_bytes(b"no image")
+    (cuhk / "gt" / "photo0005.png").write_bytes(b"")
+    out = tmp_path / "out"
+    assert run("--protocol", "cuhk", "--data", cuhk, "--weights", weights, "--out", out) == 1
+    error = capsys.readouterr().err
+    assert "2 of 6" in error and "photo0002.png" in error and "photo0005.png" in error
+    assert not out.exists()
+
+
+def test_the_wrong_polarity_is_refused(cuhk, tmp_path, capsys):
+    arguments = ["--protocol", "dbd", "--data", cuhk, "--out", tmp_path / "out"]
+    assert run(*arguments, "--polarity", "sharp") == 1
+    assert "other --polarity" in capsys.readouterr().err
+    assert run(*arguments, "--polarity", "blurred") == 0
+
+
+def test_ready_made_pairs_of_any_encoding(tmp_path, capsys):
+    sigma_px = np.linspace(0, 7, 32 * 32).reshape(32, 32)
+    image = RNG.integers(0, 256, (32, 32, 3), np.uint8)
+    figures = {}
+    for encoding in ("generator", "released"):
+        write_folder_example(tmp_path / encoding, "a", image, sigma_px, encoding)
+        out = tmp_path / "out" / encoding
+        assert run("--protocol", "syndof", "--data", tmp_path / encoding, "--out", out) == 0
+        figures[encoding] = {row["row"]: row for row in rows_of(out / "summary.csv")}
+    for row in figures["released"]:
+        ours, theirs = (figures[e][row]["mse"] for e in ("released", "generator"))
+        assert float(ours) == pytest.approx(float(theirs), abs=1e-3)
+    # Uniform in 0 .. 1: the best constant is 1/2 and its MSE the variance, 1/12.
+    oracle = figures["released"]["best constant (oracle): 0.500"]
+    assert oracle["kind"] == "oracle" and float(oracle["mse"]) == pytest.approx(1 / 12, abs=1e-3)
+    assert float(oracle["mse_15"]) == pytest.approx(float(oracle["mse"]) * (14 / 15) ** 2)
+
+
+def test_embedded_scenes_need_no_data(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "PROCEDURAL_SIDE_PX", 32)
+    out = tmp_path / "out"
+    arguments = ["--protocol", "syndof", "--examples", "3", "--out", out, "--weights", weights]
+    assert run(*arguments) == 0
+    assert len({row["image"] for row in rows_of(out / "images.csv")}) == 3
+
+
+def test_the_rtf_photo(shared, tmp_path):
+    folder = shared / "reference" / "rtf"
+    table = folder / "gaussian_sigma_of_disc_radius.csv"
+    mse = {}
+    for name, options in (("table", ["--radius-table", table]), ("formula", [])):
+        out = tmp_path / name
+        assert run("--protocol", "rtf", "--data", folder, "--out", out, *options) == 0
+        (mse[name],) = (
+            float(row["mse"])
+            for row in rows_of(out / "summary.csv")
+            if row["row"] == "always blurred"
+        )
+    assert 0.4 < mse["table"] < mse["formula"] < 0.7  # half the radius is the smaller sigma
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--protocol", "cuhk"], "needs --data"),
+        (["--protocol", "cuhk", "--data", "nowhere"], "must exist; received nowhere"),
+        (["--protocol", "syndof", "--alpha", "0.3"], "--alpha belongs to cuhk"),
+        (["--protocol", "cuhk", "--data", ".", "--held-out"], "--held-out belongs to syndof"),
+        (["--protocol", "cuhk", "--data", ".", "--alpha", "3"], r"must lie in \[0, 1\]"),
+        (["--protocol", "syndof", "--examples", "0"], "above 0"),
+        (["--protocol", "syndof", "--weights", ".", "."], "all be different"),
+        (["--protocol", "syndof", "--titles", "a"], "one for each of 0"),
+        (["--protocol", "syndof", "--pictures", "-1", "0"], "not be negative"),
+    ],
+)
+def test_refusals(arguments, message, capsys):
+    assert evaluate.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert re.search(message, error)
+
+
+def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
+    watch = "import sys; from dmenet_tf import evaluate\ntry: code = evaluate.main(sys.argv[1:])\n"
+    watch += "except SystemExit as stop: code = stop.code\n"
+    watch += "print('tensorflow' in sys.modules, code)"
+    for arguments, code in ((["--help"], 0), (["--protocol", "cuhk", "--data", "nowhere"], 1)):
+        done = subprocess.run(
+            [sys.executable, "-c", watch, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+        *text, last = done.stdout.splitlines()
+        assert last == f"False {code}", done.stderr
+        if code == 0:
+            assert len(text) <= 40 and "runs/BDCS" in "".join(text)

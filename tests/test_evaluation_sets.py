@@ -1,0 +1,170 @@
+"""Collections that protocols are evaluated on: RTF photos, rendered scenes, segments, choices."""
+
+import numpy as np
+import pytest
+import scipy.io
+
+from data_gen import pipeline
+from data_gen.imagefiles import DataFileError, write_png
+from dmenet_tf import evaluation_sets as sets
+
+RNG = np.random.default_rng(0)
+
+
+def photo(height=20, width=24):
+    return RNG.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def write_rtf(folder, number, radius):
+    image = photo(*radius.shape)
+    write_png(folder / f"image_{number}.png", image)
+    scipy.io.savemat(folder / f"map_{number}.mat", {"blurMap": radius})
+    return image
+
+
+def write_segments(root, stem, *people):
+    """One photo with segmentations, as BSDS500 files hold them."""
+    write_png(root / "images" / "train" / f"{stem}.png", photo(*people[0].shape))
+    cells = np.empty((1, len(people)), object)
+    for number, labels in enumerate(people):
+        person = np.empty((1, 1), [("Segmentation", object), ("Boundaries", object)])
+        person[0, 0]["Segmentation"] = labels.astype(np.uint16)
+        person[0, 0]["Boundaries"] = np.zeros(labels.shape, np.uint8)
+        cells[0, number] = person
+    path = root / "groundTruth" / "train" / f"{stem}.mat"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"groundTruth": cells})
+    return path
+
+
+def halves(height=20, width=24, count=2):
+    return np.repeat(np.arange(1, count + 1), -(-width // count))[None, :width].repeat(height, 0)
+
+
+def test_rtf_pairs_and_converts(tmp_path):
+    images = [write_rtf(tmp_path, n, np.full((6, 8), r)) for n, r in (("10", 2.0), ("02", 0.5))]
+    photos = sets.RtfPhotos(tmp_path, sets.disc_sigma_px)
+    assert [photos.name(i) for i in range(len(photos))] == ["image_02", "image_10"]
+    image, sigma_px = photos.read(1)
+    assert np.array_equal(image, images[0]) and sigma_px.dtype == np.float32
+    assert (sigma_px == 1.0).all()  # a disc of radius 2: variance r^2/4 = 1
+
+
+def test_half_the_radius_is_a_discs_standard_deviation():
+    y, x = np.mgrid[-60:61, -60:61]
+    disc = np.hypot(y, x) <= 50
+    assert x[disc].std() == pytest.approx(sets.disc_sigma_px(50), rel=2e-3)
+
+
+def test_a_table_is_read_by_its_nearest_radius(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("gaussian_sigma_px,disc_radius_px\n1.5,3\n0.3,0.5\n0.6,1\n")
+    to_sigma = sets.read_radius_table(table)
+    # Borders between radii at 0.75 and 2; beyond the ends, the ends.
+    radii = [0.0, 0.74, 0.76, 1.9, 2.1, 99]
+    assert to_sigma(radii).tolist() == [0.3, 0.3, 0.6, 0.6, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "gaussian_sigma_px,disc_radius_px\n1,x\n", "x"])
+def test_a_table_of_something_else_is_refused(tmp_path, text):
+    table = tmp_path / "table.csv"
+    table.write_text(text)
+    with pytest.raises(DataFileError, match="table.csv"):
+        sets.read_radius_table(table)
+
+
+def test_the_reference_photo(shared):
+    folder = shared / "reference" / "rtf"
+    to_sigma = sets.read_radius_table(folder / "gaussian_sigma_of_disc_radius.csv")
+    photos = sets.RtfPhotos(folder, to_sigma)
+    image, sigma_px = photos.read(0)
+    assert len(photos) == 1 and image.shape == (360, 360, 3)
+    # Radii 0.5 .. 3.5 px: the table's sigma of those is 0.3 and 1.925.
+    assert sigma_px.min() == np.float32(0.3) and sigma_px.max() == np.float32(1.925)
+
+
+def test_rtf_files_that_break_a_rule_are_named(tmp_path):
+    write_rtf(tmp_path, "01", np.ones((4, 4)))
+    write_png(tmp_path / "image_02.png", photo())
+    with pytest.raises(DataFileError, match=r"image_02.png.*no partner"):
+        sets.RtfPhotos(tmp_path, sets.disc_sigma_px)
+    (tmp_path / "map_02.mat").write_bytes(b"MATLAB 5.0 but cut off")
+    with pytest.raises(DataFileError, match=r"map_02.mat: must be a whole .mat"):
+        sets.RtfPhotos(tmp_path, sets.disc_sigma_px).read(1)
+    scipy.io.savemat(tmp_path / "map_02.mat", {"other": np.ones((4, 4))})
+    with pytest.raises(DataFileError, match="variable blurMap"):
+        sets.RtfPhotos(tmp_path, sets.disc_sigma_px).read(1)
+    scipy.io.savemat(tmp_path / "map_02.mat", {"blurMap": np.full((4, 4), np.nan)})
+    with pytest.raises(DataFileError, match="finite"):
+        sets.RtfPhotos(tmp_path, sets.disc_sigma_px).read(1)
+    with pytest.raises(DataFileError, match="no such folder"):
+        sets.RtfPhotos(tmp_path / "nowhere", sets.disc_sigma_px)
+
+
+def test_segments_become_planes(tmp_path):
+    write_segments(tmp_path, "a", halves(count=4))
+    write_segments(tmp_path, "b", halves(count=2))
+    scenes = sets.SegmentScenes(tmp_path, seed=0)
+    image, depth = scenes.read(0)
+    assert image.shape == (20, 24, 3) and depth.dtype == np.float32
+    # Four planes between 1 and 10 in equal ratios, one per segment.
+    assert np.unique(depth) == pytest.approx([1, 10 ** (1 / 3), 10 ** (2 / 3), 10], rel=1e-6)
+    assert all(len(np.unique(depth[:, 6 * k : 6 * k + 6])) == 1 for k in range(4))
+    assert np.array_equal(depth, sets.SegmentScenes(tmp_path, seed=0).read(0)[1])
+    others = [sets.SegmentScenes(tmp_path, seed=seed).read(0)[1] for seed in range(1, 6)]
+    assert any(not np.array_equal(depth, other) for other in others)
+
+
+def test_the_median_of_several_peoples_segmentations_is_taken(tmp_path):
+    path = write_segments(tmp_path, "a", *(halves(count=count) for count in (6, 2, 3, 4)))
+    assert len(np.unique(sets.read_segments(path))) == 3
+
+
+def test_segments_that_break_a_rule_are_named(tmp_path):
+    path = write_segments(tmp_path, "a", halves())
+    write_png(tmp_path / "images" / "train" / "a.png", photo(10, 10))
+    with pytest.raises(DataFileError, match=r"a.mat: segments must have the size"):
+        sets.SegmentScenes(tmp_path, 0).read(0)
+    scipy.io.savemat(path, {"groundTruth": np.ones((3, 3))})
+    with pytest.raises(DataFileError, match="segmentations as BSDS500"):
+        sets.SegmentScenes(tmp_path, 0).read(0)
+    path.unlink()
+    with pytest.raises(DataFileError, match="groundTruth: must hold"):
+        sets.SegmentScenes(tmp_path, 0)
+
+
+def test_rendered_scenes_repeat_and_take_every_scene_once(tmp_path):
+    source = pipeline.ProceduralScenes(5, 3, 32, 32)
+    rendered = sets.RenderedScenes(source, seed=1, count=4)
+    names = [rendered.name(i) for i in range(4)]
+    assert sorted(names[:3]) == [source.name(i) for i in range(3)] and names[3].endswith("(lens 2)")
+    image, defocus = rendered.read(1)
+    assert image.shape == (32, 32, 3) and image.dtype == np.uint8
+    assert defocus.shape == (32, 32) and defocus.min() >= 0 and defocus.max() <= 1
+    again = sets.RenderedScenes(source, seed=1, count=4).read(1)
+    assert np.array_equal(again[0], image) and np.array_equal(again[1], defocus)
+
+
+def test_a_scene_that_cannot_be_read_keeps_its_error(tmp_path):
+    write_segments(tmp_path, "a", halves()).write_bytes(b"cut off")
+    rendered = sets.RenderedScenes(sets.SegmentScenes(tmp_path, 0), seed=0, count=1)
+    with pytest.raises(DataFileError, match=r"a.mat"):
+        rendered.read(0)
+
+
+def test_names_choose():
+    class Numbered:
+        def __len__(self):
+            return 5
+
+        def name(self, index):
+            return f"photo{index:04d}"
+
+        def read(self, index):
+            return index
+
+    chosen = sets.Chosen(Numbered(), "0002-0003")
+    assert [chosen.read(i) for i in range(len(chosen))] == [2, 3]
+    assert chosen.name(0) == "photo0002"
+    with pytest.raises(ValueError, match="photo0009"):
+        sets.Chosen(Numbered(), ["photo0009"])
