@@ -3,17 +3,22 @@
 A published file holds B, S and D in arrays of float32 named like
 `main_net/defocus_net/decoder/u3/c1/W_conv2d:0`; a convolution's kernel [h, w, in, out] is
 `W_conv2d`, its bias `b_conv2d`; a batch normalisation has `beta`, `moving_mean`, `moving_variance`.
-It fits models of width 1.0.
+The authors' file is of width 1.0.
 
-The published network's map has its own unit: sigma_px = max(0, (15 * defocus - 1) / 2).
+The published network's map has its own unit, the encoding `released` of `data_gen.optics`:
+sigma_px = max(0, (15 * defocus - 1) / 2). A file that we write of a network with another unit names
+it in an array more, `dmenet_tf/encoding`; a file without it is `released`.
 """
 
-import os
 import re
 import zipfile
-from pathlib import Path
+import zlib
 
 import numpy as np
+
+from data_gen.imagefiles import write_atomic
+from data_gen.optics import ENCODINGS
+from dmenet_tf.networks.layers import scaled
 
 _DECODER = "main_net/defocus_net/decoder"
 # Model -> (its prefix in a published file, [(our layer, published layer)]); "conv" and "bn" in our
@@ -41,6 +46,9 @@ _MODELS = {
     ),
 }
 _VARIABLES = {"kernel": "W_conv2d", "bias": "b_conv2d"}
+_OWN = "dmenet_tf/"  # what we add to a file; nothing of the authors' is called so
+_ENCODING = f"{_OWN}encoding"
+_ENDS = ("conv1_1", "conv5_4")  # of 64 and 512 channels at width 1.0
 
 
 def published_names(model):
@@ -67,13 +75,7 @@ def load_published(path, blur_estimation, discriminator=None, sharpness=None):
     absent = tuple(
         prefix for name, (prefix, _) in _MODELS.items() if name not in {m.name for m in models}
     )
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {n: archive[n] for n in archive.files if not n.startswith(absent)}
-    except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:
-        raise ValueError(
-            f"published weights must be an .npz of plain arrays; received {path}: {error}"
-        ) from error
+    arrays = _read(path, lambda name: not name.startswith((*absent, _OWN)))
     problems = [f"missing: {name}" for name in variables if name not in arrays]
     problems += [f"unknown: {name}" for name in arrays if name not in variables]
     problems += [
@@ -90,18 +92,61 @@ def load_published(path, blur_estimation, discriminator=None, sharpness=None):
         variable.assign(arrays[name])
 
 
-def save_published(path, blur_estimation, discriminator=None, sharpness=None):
-    """Writes the models given under the published names; `path` appears only when complete."""
+def published_encoding(path) -> str:
+    """Which encoding of `data_gen.optics` the map of a published file's network is in."""
+    arrays = _read(path, lambda name: name == _ENCODING)
+    encoding = str(arrays.get(_ENCODING, "released"))
+    if encoding not in ENCODINGS:
+        raise ValueError(
+            f"the encoding of a map is one of {', '.join(ENCODINGS)}; received {encoding!r} in "
+            f"{path}: was it written by a later version?"
+        )
+    return encoding
+
+
+def published_width(path) -> float:
+    """The width of a published file's B: 1.0, the authors', unless its encoder fits another."""
+    first, last = (f"main_net/defocus_net/encoder/{name}/b_conv2d:0" for name in _ENDS)
+    arrays = _read(path, lambda name: name in (first, last))
+    if len(arrays) < 2 or arrays[first].ndim != 1 or arrays[last].ndim != 1:
+        return 1.0
+    width = arrays[last].size / 512
+    return width if width > 0 and scaled(64, width) == arrays[first].size else 1.0
+
+
+def _read(path, wanted) -> dict[str, np.ndarray]:
+    """Arrays of an .npz by name, those for which `wanted(name)`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files if wanted(name)}
+    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError) as error:
+        raise ValueError(
+            f"published weights must be an .npz of plain arrays; received {path}: {error}"
+        ) from error
+    except AttributeError:  # np.load gave the one array of an .npy
+        raise ValueError(
+            f"published weights must be an .npz of plain arrays; received {path}: one array"
+        ) from None
+
+
+def save_published(path, blur_estimation, discriminator=None, sharpness=None, *, encoding):
+    """Writes the models given under the published names; `path` appears only when complete.
+
+    `encoding`: what B's map means, a key of `data_gen.optics.ENCODINGS`; `released` gives exactly
+    the authors' layout.
+    """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}; received {encoding!r}")
     models = [model for model in (blur_estimation, discriminator, sharpness) if model is not None]
     arrays = {name: np.asarray(variable) for name, variable in _all_names(models).items()}
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    if encoding != "released":
+        arrays[_ENCODING] = np.array(encoding)
+
+    def write(temporary):
         with temporary.open("wb") as file:
             np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    write_atomic(path, write)
 
 
 def _all_names(models):

@@ -163,7 +163,7 @@ def small_networks():
 
 def test_round_trip(tmp_path):
     saved, loaded = small_networks(), small_networks()
-    save_published(tmp_path / "all.npz", *saved)
+    save_published(tmp_path / "all.npz", *saved, encoding="released")
     assert [path.name for path in tmp_path.iterdir()] == ["all.npz"]
     load_published(tmp_path / "all.npz", *loaded)
     for a, b in zip(saved, loaded, strict=True):
@@ -209,7 +209,7 @@ def test_files_that_are_no_npz(tmp_path):
 def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     model = build_sharpness_calibration(0.0625)
     path = tmp_path / "weights.npz"
-    save_published(path, model)
+    save_published(path, model, encoding="released")
     old = path.read_bytes()
 
     def full_disk(file, **arrays):
@@ -218,6 +218,6 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_published(path, model)
+        save_published(path, model, encoding="released")
     assert path.read_bytes() == old
     assert [item.name for item in tmp_path.iterdir()] == ["weights.npz"]

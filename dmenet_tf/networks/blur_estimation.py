@@ -24,7 +24,15 @@ from dmenet_tf.networks.layers import (
 from dmenet_tf.networks.vgg19 import vgg19_features
 
 SIZE_MULTIPLE = 16  # four poolings by two
-_REFINEMENTS = 7
+# Decoder, deepest first: level, the encoder's feature that joins, channels, convolutions.
+LEVELS = (
+    (3, "conv4_4", 256, 3),
+    (2, "conv3_4", 128, 3),
+    (1, "conv2_2", 64, 3),
+    (0, "conv1_2", 64, 1),
+)
+REFINEMENTS = 7  # residual blocks of two convolutions
+FINAL = ((1, 64), (2, 32))  # convolutions before the last one
 
 
 def build_blur_estimation(width=1.0):
@@ -37,12 +45,7 @@ def build_blur_estimation(width=1.0):
     encoder = vgg19_features(checked, width)
     x = encoder["conv5_4"]
     outputs = {"aux0": _auxiliary(x, scaled(256, width), level=4)}
-    for level, skip, channels, count in (
-        (3, "conv4_4", 256, 3),
-        (2, "conv3_4", 128, 3),
-        (1, "conv2_2", 64, 3),
-        (0, "conv1_2", 64, 1),
-    ):
+    for level, skip, channels, count in LEVELS:
         x = keras.layers.UpSampling2D(2, name=f"level{level}_up")(x)
         x = keras.layers.Concatenate(name=f"level{level}_join")([x, encoder[skip]])
         for i in range(1, count + 1):
@@ -50,9 +53,9 @@ def build_blur_estimation(width=1.0):
         aux_channels = max(channels // 2, 32)  # 128, 64, 32, 32
         outputs[f"aux{4 - level}"] = _auxiliary(x, scaled(aux_channels, width), level)
     outputs["feature"] = x
-    for index in range(_REFINEMENTS):
+    for index in range(REFINEMENTS):
         x = _refinement(x, scaled(64, width), f"refine{index}")
-    for i, channels in ((1, 64), (2, 32)):
+    for i, channels in FINAL:
         x = _block(x, scaled(channels, width), "final", i)
     # In float32 even under mixed precision: bfloat16's 8 bits are too coarse for a map.
     logits = convolution(x, 1, "final_conv3", dtype="float32")

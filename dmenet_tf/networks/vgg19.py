@@ -19,7 +19,7 @@ import tensorflow as tf
 from dmenet_tf.networks.layers import convolution, scaled
 
 BGR_MEAN = (103.939, 116.779, 123.68)
-_CHANNELS_AND_COUNT = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+CHANNELS_AND_COUNT = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
@@ -46,7 +46,7 @@ def vgg19_features(image, width=1.0, last="conv5_4"):
     first = keras.initializers.VarianceScaling(2.0 / 60.0**2, "fan_in", "truncated_normal")
     features = {}
     x = VGGPreprocessing(name="vgg_preprocessing")(image)
-    for block, (channels, count) in enumerate(_CHANNELS_AND_COUNT, start=1):
+    for block, (channels, count) in enumerate(CHANNELS_AND_COUNT, start=1):
         if block > 1:
             x = keras.layers.MaxPooling2D(2, name=f"pool{block - 1}")(x)
         for index in range(1, count + 1):
