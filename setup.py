@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
+    entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
@@ -21,6 +22,7 @@ setup(
         "tqdm",
         "tyro",
         "cattrs",
+        "shtab",  # shell completion from the argparse parsers; tyro brings it too
         "scipy",
         "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",

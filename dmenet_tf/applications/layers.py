@@ -51,7 +51,7 @@ def blur_by_depth(
     sigma_px = np.asarray(extra_px(centres), np.float64)
     if sigma_px.max() < NO_BLUR_PX:
         return image.copy()
-    margin = int(np.ceil(RADIUS_SIGMAS * sigma_px.max())) + 1
+    margin = int(np.ceil(RADIUS_SIGMAS * max(sigma_px.max(), NEIGHBOUR_PX))) + 1
 
     def tile(pixels, index, _):
         return _tile(pixels, index, sigma_px, margin)
@@ -85,7 +85,7 @@ def _tile(pixels, index, sigma_px, margin):
             break
     missing = 1.0 - covered
     if missing.max() > 0.01:
-        behind, share = _behind(pixels, index, present, max(sigma_px[present]), inner)
+        behind, share = _behind(pixels, index, present, max(sigma_px), inner)
         missing *= share
         out += missing[..., None] * behind
         covered += missing
@@ -117,8 +117,7 @@ def _behind(pixels, index, present, sigma_px, inner):
     """
     own = index[inner]
     rim = int(np.ceil(RADIUS_SIGMAS * NEIGHBOUR_PX))
-    rim = (slice(rim, -rim), slice(rim, -rim))
-    around = tuple(slice(i.start - r.start, i.stop + r.start) for i, r in zip(inner, rim, strict=True))
+    around = (slice(inner[0].start - rim, inner[0].stop + rim),) * 2
     farther = np.zeros((*own.shape, 4), np.float32)
     nearer = np.zeros(own.shape, np.float32)
     size = index.shape[::-1]
@@ -129,7 +128,7 @@ def _behind(pixels, index, present, sigma_px, inner):
         wide = cv2.resize(planes, small, interpolation=cv2.INTER_AREA)
         wide = gaussian(wide, max(sigma_px / REDUCTION, 1.0))
         wide = cv2.resize(wide, size, interpolation=cv2.INTER_LINEAR)[inner]
-        planes = gaussian(planes[around], NEIGHBOUR_PX)[rim] + WIDE_WEIGHT * wide
+        planes = gaussian(planes[around], NEIGHBOUR_PX)[rim:-rim, rim:-rim] + WIDE_WEIGHT * wide
         farther += planes * (own < layer)[..., None]
         nearer += planes[..., 3] * (own > layer)
     weight = np.maximum(farther[..., 3], WIDE_WEIGHT * MASK_FLOOR)

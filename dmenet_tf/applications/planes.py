@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
+from dmenet_tf.upsampling import upsample_guided
+
 TILE = 512
 # A kernel ends at 4 sigma, where a Gaussian has fallen to 0.03 %.
 RADIUS_SIGMAS = 4.0
 # Sampled at whole pixels, a narrower Gaussian is a single 1 (its next tap is below 1e-9).
 NO_BLUR_PX = 0.15
 GAMMA = 2.2
+EVEN_SIDE_PX = 320
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
@@ -90,39 +93,14 @@ def _mirrored(index, size):
     return np.minimum(index, 2 * size - 1 - index)
 
 
-def follow_edges(image, sigma_px, radius_px=None, epsilon=1e-3) -> np.ndarray:
-    """Smooths a predicted map within objects and keeps its edges where the photo has them.
+def follow_edges(image, sigma_px) -> np.ndarray:
+    """Evens a predicted map out within objects, and puts its edges where the photo has them.
 
-    The guided filter with a colour guide (He, Sun, Tang, "Guided Image Filtering", TPAMI 2013,
-    eq. 14 and 15): within each window the map is a linear function of the photo's colour.
-
-    Args:
-        radius_px: of the window; None: 1 % of the longer side.
-        epsilon: variance of colour below which a window counts as smooth.
-    Returns:
-        float32 [H, W], within the range of `sigma_px`.
+    The map is reduced until its longer side is `EVEN_SIDE_PX` and brought back by the guided filter
+    of `upsampling`, whose windows are then about 2 % of that side. [H, W] float32.
     """
     image, sigma_px = check_map(image, sigma_px)
-    height, width = sigma_px.shape
-    radius_px = max(2, round(0.01 * max(height, width))) if radius_px is None else radius_px
-    reduction = max(1, radius_px // 4)  # the coefficients are smooth: solved at a small size
-    small = (max(1, width // reduction), max(1, height // reduction))
-    guide = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    values = cv2.resize(sigma_px, small, interpolation=cv2.INTER_AREA)
-    side = 2 * (radius_px // reduction) + 1
-
-    def mean(planes):
-        return cv2.blur(planes, (side, side), borderType=cv2.BORDER_REFLECT)
-
-    guide_mean, value_mean = mean(guide), mean(values)
-    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
-    variance = products.reshape(*guide.shape, 3) - guide_mean[..., :, None] * guide_mean[..., None, :]
-    covariance = mean(guide * values[..., None]) - guide_mean * value_mean[..., None]
-    regular = (variance + epsilon * np.eye(3, dtype=np.float32)).astype(np.float64)
-    slope = np.linalg.solve(regular, covariance.astype(np.float64)[..., None])[..., 0]
-    slope = slope.astype(np.float32)
-    offset = value_mean - (slope * guide_mean).sum(axis=-1)
-    lines = mean(np.concatenate([slope, offset[..., None]], axis=-1))
-    lines = cv2.resize(lines, (width, height), interpolation=cv2.INTER_LINEAR)
-    smooth = np.einsum("hwc,hwc->hw", lines[..., :3], image) + lines[..., 3]
-    return np.clip(smooth, sigma_px.min(), sigma_px.max())
+    scale = min(1.0, EVEN_SIDE_PX / max(sigma_px.shape))
+    size = tuple(max(1, round(side * scale)) for side in sigma_px.shape[::-1])
+    small = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (sigma_px, image))
+    return np.maximum(upsample_guided(*small, image), 0.0)
