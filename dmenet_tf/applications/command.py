@@ -143,7 +143,8 @@ def sharp_level(sigma_px) -> float:
 
 def without_floor(sigma_px, sharp_px: float) -> np.ndarray:
     """Blur beyond what counts as none: Gaussians add in squares."""
-    return np.sqrt(np.maximum(np.square(sigma_px) - np.float32(sharp_px**2), 0.0))
+    sharp_px = np.float32(sharp_px)
+    return np.sqrt(np.maximum(sigma_px - sharp_px, 0.0) * (sigma_px + sharp_px))
 
 
 def _write(path, result, photo_format, photo_type, source):

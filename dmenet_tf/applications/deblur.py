@@ -35,7 +35,7 @@ FLOOR = 1e-3
 GRADIENT_FLOOR = 1e-2
 
 
-def deblur(image, sigma_px, iterations=12, tv=0.002, amount=1.0, linear=True) -> np.ndarray:
+def deblur(image, sigma_px, iterations=15, tv=0.001, amount=1.0, linear=True) -> np.ndarray:
     """Takes a photo's defocus back as far as it goes.
 
     Args:
@@ -91,9 +91,11 @@ def _tile(pixels, sigma_px, inside, margin, iterations, tv):
 
 def _deconvolve(observed, weight, sigma_px, iterations, tv):
     """Richardson-Lucy with weights [h, w] and total variation -> [h, w, 3]."""
-    estimate = observed.copy()
-    seen = gaussian(weight, sigma_px)[..., None] + FLOOR
     weighted = weight[..., None] * observed
+    seen = gaussian(weight, sigma_px)[..., None] + FLOOR
+    # What is unknown begins as an average of what is known around it, not as another object.
+    around = (gaussian(weighted, sigma_px) + FLOOR * observed) / seen
+    estimate = np.where(weight[..., None] > 0, observed, around)
     for _ in range(iterations):
         ratio = weighted / np.maximum(gaussian(estimate, sigma_px), FLOOR)
         # Where nothing was seen, the ratio of the floors leaves the estimate as it is.

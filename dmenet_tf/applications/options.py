@@ -166,8 +166,8 @@ def _segment(image, sigma_px, options):
 
 def _deblur_options(group):
     add = group.add_argument
-    add("--iterations", type=int, default=12, help="sharper and noisier (default %(default)d)")
-    add("--tv", type=float, default=0.002, help="total variation (default %(default)g)")
+    add("--iterations", type=int, default=15, help="sharper and noisier (default %(default)d)")
+    add("--tv", type=float, default=0.001, help="total variation (default %(default)g)")
     add("--amount", type=float, default=1.0, help="0 .. 1, share applied (default %(default)g)")
 
 

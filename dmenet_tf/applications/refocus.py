@@ -31,7 +31,9 @@ def sigma_at(sigma_px, x, y) -> float:
             f"the point in focus must lie in the photo, {width} x {height} px; received {x},{y}"
         )
     y, x = int(y), int(x)
-    patch = sigma_px[max(y - PATCH_PX, 0) : y + PATCH_PX + 1, max(x - PATCH_PX, 0) : x + PATCH_PX + 1]
+    patch = sigma_px[
+        max(y - PATCH_PX, 0) : y + PATCH_PX + 1, max(x - PATCH_PX, 0) : x + PATCH_PX + 1
+    ]
     return float(np.median(patch))
 
 
