@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import sys
 import typing
+from pathlib import Path
 from typing import NamedTuple
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
@@ -197,9 +198,7 @@ def _complete_files(parser: argparse.ArgumentParser, file) -> None:
         if isinstance(action, argparse._SubParsersAction):
             for subparser in action.choices.values():
                 _complete_files(subparser, file)
-        elif action.choices is None and action.nargs != 0 and action.type in (None, str):
-            action.complete = file
-        elif getattr(action.type, "__name__", "") == "Path":
+        elif action.choices is None and action.nargs != 0 and action.type in (None, str, Path):
             action.complete = file
 
 

@@ -16,6 +16,7 @@ real lens blurs with a disc, not a Gaussian; a map that is too high makes edges 
 low leaves blur.
 """
 
+import cv2
 import numpy as np
 
 from dmenet_tf.applications.planes import check_map, gaussian, map_tiles, to_display, to_linear
@@ -33,6 +34,7 @@ MARGIN_SIGMAS = 6.0
 FLOOR = 1e-3
 # |grad| below this, in linear light, is noise: it smooths the corner of the total variation.
 GRADIENT_FLOOR = 1e-2
+NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def deblur(image, sigma_px, iterations=15, tv=0.001, amount=1.0, linear=True) -> np.ndarray:
@@ -84,7 +86,9 @@ def _tile(pixels, sigma_px, inside, margin, iterations, tv):
             level_px = FIRST_LEVEL_PX * LEVEL_RATIO**level
             # What is sharp is no evidence: its position is that of the first level only by name.
             near = (np.abs(position - level) < reach) & (sigma_px > FADE_PX[0]) & inside
-            sharp = _deconvolve(pixels, near.astype(np.float32), level_px, iterations, tv)
+            # Along an outline a pixel may hold both objects' light: as evidence, it would flare.
+            weight = cv2.erode(near.astype(np.float32), NEIGHBOURS, borderValue=0)
+            sharp = _deconvolve(pixels, weight, level_px, iterations, tv)
             out += share[..., None] * sharp[inner]
     return out
 

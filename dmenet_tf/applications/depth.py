@@ -8,7 +8,8 @@ Where nothing is known of the camera, depth is relative: 0 the nearest (the plan
 `near` the most blurred), 1 the farthest, linear in 1/x as blur itself is. With the camera's
 numbers it is a distance, by the thin lens (Lee et al., CVPR 2019, eq. 1) solved for x:
 
-    coc = alpha * |x - S1| / x    =>    x = S1 / (1 - coc/alpha) behind, S1 / (1 + coc/alpha) in front
+    coc = alpha * |x - S1| / x
+    x = S1 / (1 - coc/alpha) behind, S1 / (1 + coc/alpha) in front
 
 A blur of alpha or more lies behind infinity: it comes out as infinite.
 """

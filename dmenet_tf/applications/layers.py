@@ -108,7 +108,7 @@ def _blurred_layer(pixels, mask, sigma_px):
 
 
 def _behind(pixels, index, present, sigma_px, inner):
-    """(what may be behind each pixel [h, w, 3], how much of what is missing it accounts for [h, w]).
+    """(what may be behind each pixel [h, w, 3], its share of what is missing there [h, w]).
 
     Light is missing at a pixel because its layer ends there, and shows what is farther: then the
     colours of the farther layers around are carried on; or because a nearer layer begins there, and

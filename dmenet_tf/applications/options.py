@@ -102,8 +102,8 @@ def _refocus_options(group):
     plane.add_argument("--focus", type=float, default=0.0, metavar="PX",
                        help="focus on what has this blur (default %(default)g)")  # fmt: skip
     group.add_argument("--aperture", type=float, default=1.0, help="relative diameter (default 1)")
-    group.add_argument("--sharpen", type=float, default=0.7, metavar="SHARE",
-                       help="deconvolution where blur shrinks, 0 .. 1 (default %(default)g)")  # fmt: skip
+    group.add_argument("--sharpen", type=float, default=0.7, metavar="S",
+                       help="of deconvolution, 0 .. 1 (default %(default)g)")  # fmt: skip
     _add_near(group)
 
 

@@ -23,7 +23,7 @@ EVEN_SIDE_PX = 320
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
-    """Display values in [0, 1] -> linear light, where a lens blurs: highlights keep their weight."""
+    """Display values in [0, 1] -> linear light, in which a lens blurs."""
     return np.power(image, np.float32(GAMMA))
 
 

@@ -3,8 +3,8 @@
 The map orders a photo by depth: c, its blur with a sign, + behind the plane in focus. One photo
 does not tell the sign. Assumed: everything blurred lies behind (c = sigma); with `near`, in front
 (c = -sigma). A lens focused on S1 has coc = alpha * (1 - S1/x) (Lee et al., CVPR 2019, eq. 1),
-linear in 1/x; where S1 is far beyond the focal length, alpha / S1 depends on the aperture alone, and
-so focusing on the plane whose blur was c0, with an aperture `aperture` times as wide, gives
+linear in 1/x; where S1 is far beyond the focal length, alpha * S1 depends on the aperture alone, so
+focusing on the plane whose blur was c0, with an aperture `aperture` times as wide, gives
 
     c_out = aperture * (c - c0)
 

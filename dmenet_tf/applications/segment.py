@@ -2,14 +2,14 @@
 
 How a map becomes a mask, `RULES`; a pixel is sharp where its sigma lies at or below tau:
 
-| rule | tau | when |
+| rule | tau | for |
 | --- | --- | --- |
-| `otsu` | Otsu's threshold: the best split of the map into two classes | a subject before a blurred ground |
-| `fixed` | `threshold_px` | photos must compare, or may have nothing in focus |
-| `paper` | 0.3 * max + 0.7 * min of the map (Lee et al., CVPR 2019, section 5) | figures like the paper's |
-| `hysteresis` | sharp below `low_px`; up to `threshold_px` where connected to it | flat parts of a subject read too high |
+| `otsu` | Otsu's: the best split of the map into two classes | a subject before a blurred ground |
+| `fixed` | `threshold_px` | photos that must compare, or may have nothing in focus |
+| `paper` | 0.3 * max + 0.7 * min of the map (Lee et al., CVPR 2019) | figures like the paper's |
+| `hysteresis` | `low_px`; `threshold_px` where connected to that | subjects with flat parts |
 
-All but `fixed` and `hysteresis` split any photo in two, one wholly in focus too. An opening and a
+`otsu` and `paper` split any photo in two, one wholly in focus too. An opening and a
 closing then remove specks and gaps, and parts and holes below a share of the photo go. `grabcut`
 lets colours decide along the outline (Rother, Kolmogorov, Blake, SIGGRAPH 2004; OpenCV): far inside
 the mask is subject, far outside is ground, and what lies between is decided, on a reduced photo.
