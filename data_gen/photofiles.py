@@ -43,7 +43,7 @@ def decode_photo(data: bytes, name, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if not data:
         raise DataFileError(f"{name}: a photo must not be empty; received 0 bytes")
     try:
-        with _no_limit_of_pillow(), Image.open(io.BytesIO(data)) as opened:
+        with _quiet_pillow(), Image.open(io.BytesIO(data)) as opened:
             _check_size(*opened.size, name, max_pixels)
             opened.load()  # refuses what is truncated
             if not _is_deep(opened, data):
@@ -63,9 +63,13 @@ def decode_photo(data: bytes, name, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _no_limit_of_pillow():
-    """Pillow warns and fails by a global limit of its own; ours is the caller's."""
-    with _pillow_limit:
+def _quiet_pillow():
+    """Pillow warns of spoiled tags, which are of no use here; what is fatal it raises.
+
+    And it fails by a global limit of pixels of its own, where ours is the caller's.
+    """
+    with _pillow_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             yield
@@ -122,8 +126,7 @@ def _check_tiff(data: bytes, name, max_pixels: int) -> int:
         file = io.BytesIO(data)
         directory = ImageFileDirectory_v2(file.read(8))
         file.seek(directory.next)
-        with warnings.catch_warnings():  # of what is missing; the error below says so
-            warnings.simplefilter("ignore")
+        with _quiet_pillow():
             directory.load(file)
         width, height = directory[_TIFF_WIDTH], directory[_TIFF_HEIGHT]
         orientation = directory.get(_ORIENTATION, 1)

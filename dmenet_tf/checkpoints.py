@@ -73,7 +73,32 @@ def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, con
     `which`: `best` (the latest where no validation has run yet) or `checkpoints` (the latest).
     Raises FileNotFoundError where the folder holds no run or no checkpoint.
     """
-    run = Path(run)
+    path, config = _find(Path(run), which)
+    model = build_blur_estimation(config.network.width)
+    _restore(path, blur_estimation=model)
+    return model, config
+
+
+def restore_networks(run: Path, networks, which: str = BEST) -> configuration.Config:
+    """Starts B of `networks` (`trainer.Networks`) from a run, and S and D where both have them.
+
+    Returns the run's configuration. Raises as `load_blur_estimation`, and ValueError where the
+    run is of another width.
+    """
+    path, config = _find(Path(run), which)
+    theirs, ours = config.network.width, networks.blur_estimation.get_layer("conv1_1").filters
+    if build_blur_estimation(theirs).get_layer("conv1_1").filters != ours:
+        raise ValueError(f"network.width must be that of the weights, {theirs} of {run}")
+    parts = {"blur_estimation": networks.blur_estimation}
+    for letter, name in (("D", "discriminator"), ("S", "sharpness")):
+        if letter in config.network.parts and getattr(networks, name) is not None:
+            parts[name] = getattr(networks, name)
+    _restore(path, **parts)
+    return config
+
+
+def _find(run: Path, which: str) -> tuple[str, configuration.Config]:
+    """Path of a run's checkpoint, and its configuration."""
     if not (run / CONFIG_FILE).is_file():
         raise FileNotFoundError(f"a run's folder holds {CONFIG_FILE}; received {run}")
     path = tf.train.latest_checkpoint(str(run / which)) or tf.train.latest_checkpoint(
@@ -81,8 +106,15 @@ def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, con
     )
     if path is None:
         raise FileNotFoundError(f"a trained run holds a checkpoint; {run} has none yet")
-    config = configuration.load(run / CONFIG_FILE)
-    model = build_blur_estimation(config.network.width)
-    status = tf.train.Checkpoint(blur_estimation=model).restore(path)
-    status.assert_existing_objects_matched().expect_partial()
-    return model, config
+    return path, configuration.load(run / CONFIG_FILE)
+
+
+def _restore(path: str, **models: keras.Model) -> None:
+    try:
+        status = tf.train.Checkpoint(**models).restore(path)
+        status.assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, AssertionError) as error:
+        raise ValueError(
+            f"a run's checkpoint must be whole and of its configuration; received {path}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error

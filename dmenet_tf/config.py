@@ -80,6 +80,11 @@ class NetworkConfig:
     """Scales every channel count. 1.0 is the paper's, and the only one with ImageNet weights."""
     vgg_weights: str = "imagenet"
     """`imagenet` (downloaded by Keras), a file, or `none` for random weights."""
+    weights: str = ""
+    """Fine-tuning: a run's folder or a published .npz that B, and S and D where it holds them,
+    start from. Its width must be `width`; C still takes `vgg_weights`."""
+    label_encoding: Literal["paper", "generator", "released"] = "paper"
+    """Unit of B's map (see the README's table). With `weights`, theirs is kept: labels follow."""
 
     def __post_init__(self):
         if not 0 < self.width <= 4:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from data_gen import augment, pipeline, records, sources
+from data_gen import augment, optics, pipeline, records, sources
 from dmenet_tf import photos
 from dmenet_tf.config import DataConfig
 
@@ -136,6 +136,11 @@ def validation_set(streams: Streams, config: DataConfig, seed: int):
     )
     images, maps = zip(*dataset.as_numpy_iterator(), strict=True)
     return np.stack(images), np.stack(maps)
+
+
+def to_label(defocus, encoding: str):
+    """`defocus` (sigma / 7), arrays or tensors -> the label of an encoding of `data_gen.optics`."""
+    return optics.ENCODINGS[encoding].sigma_to_label(optics.defocus_to_sigma(defocus))
 
 
 # --- opening ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import tensorflow as tf
 from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
 from dmenet_tf import tiling
 from dmenet_tf.config import DECODER_STRIDE
+from dmenet_tf.folding import fold
 from dmenet_tf.upsampling import upsample_guided
 from dmenet_tf.weights import TrainedModel, load_weights
 
@@ -37,10 +38,9 @@ class Predictor:
         check_options(tile, max_side)
         self.trained = weights if isinstance(weights, TrainedModel) else load_weights(weights)
         self.tile, self.max_side = tile, max_side
-        model = self.trained.model
-        self._channels = model.get_layer("conv1_1").filters
+        self._channels = self.trained.model.get_layer("conv1_1").filters
         self._forward = tf.function(
-            lambda images: model(images, training=False)["defocus"],
+            fold(self.trained.model).__call__,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
         )
 

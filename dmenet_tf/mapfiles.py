@@ -6,7 +6,7 @@
 | png16 | NAME.sigma16.png | round(65535 * sigma_px / sigma_max_px) | to half a step of 65535 |
 | tiff | NAME.sigma.tiff | sigma_px, float32 | exactly |
 | npy | NAME.sigma.npy | sigma_px, float32 | exactly |
-| overlay | NAME.overlay.png | colours laid over the grey photo | no |
+| overlay | NAME.overlay.png | the grey photo, tinted with the colours | no |
 | side | NAME.side.png | photo, colours and their scale side by side | no |
 
 NAME is the photo's, its suffix included: a.jpg and a.png have maps of their own. `sigma_px`
@@ -191,6 +191,7 @@ def _share_of_colours(pixels: np.ndarray, path) -> np.ndarray:
 
 # --- pictures --------------------------------------------------------------------------------
 
+_TINT = 0.8
 _GAP_PX = 8
 _BAR_MIN_HEIGHT_PX = 64
 
@@ -205,9 +206,11 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The map's colours, half transparent, over the photo in grey: uint8 [H, W, 3]."""
+    """The photo in grey, tinted with the map's colours the more it is blurred: uint8 [H, W, 3]."""
     light = cv2.cvtColor(cv2.cvtColor(to_uint8(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(light, 0.5, colour_map(share), 0.5, 0.0)
+    # Black, the colour of what is sharp, would only hide it.
+    opacity = _TINT * np.sqrt(np.clip(share, 0.0, 1.0)).astype(np.float32)
+    return cv2.blendLinear(light, colour_map(share), 1 - opacity, opacity)
 
 
 def side_by_side(image: np.ndarray, share: np.ndarray, sigma_max_px: float) -> np.ndarray:

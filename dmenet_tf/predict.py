@@ -7,6 +7,7 @@ Parses, finds the photos, and hands them one by one to the network, while the ne
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from data_gen.imagefiles import DataFileError
 from data_gen.photofiles import MAX_PIXELS, decode_photo, read_photo
 from dmenet_tf import summaries
+from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.inputs import Photo, find_photos
 from dmenet_tf.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
 
@@ -34,7 +36,7 @@ forms (--write a,b,...; default colour); sigma is the blur's Gaussian deviation 
   png16    NAME.sigma16.png   16 bit, 65535 = the largest sigma
   tiff     NAME.sigma.tiff    float32, sigma in pixels
   npy      NAME.sigma.npy     float32, sigma in pixels
-  overlay  NAME.overlay.png   colours over the grey photo
+  overlay  NAME.overlay.png   the grey photo, tinted with the colours
   side     NAME.side.png      photo, colours and scale side by side
   Each carries model, units and scale, as does NAME.json, which also has the share of sharp area,
   the median sigma and a focus score; OUT/summary.csv and summary.json have a row per photo.
@@ -90,6 +92,7 @@ def _tile(text: str) -> str | int:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
     try:
         options = build_parser().parse_args(argv)
         return predict(options)
@@ -105,7 +108,8 @@ def predict(options) -> int:
     """Writes the maps of `options` (see `build_parser`) and returns the exit code."""
     photos = find_photos(options.inputs, options.out, summaries.is_output)
     _check(options)
-    from dmenet_tf.inference import Predictor, check_options
+    with quiet_native_stderr():
+        from dmenet_tf.inference import Predictor, check_options
 
     check_options(options.tile, options.max_side)
     predictor = Predictor(options.weights, tile=options.tile, max_side=options.max_side)

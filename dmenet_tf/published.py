@@ -10,6 +10,7 @@ sigma_px = max(0, (15 * defocus - 1) / 2). A file that we write of a network wit
 it in an array more, `dmenet_tf/encoding`; a file without it is `released`.
 """
 
+import contextlib
 import re
 import zipfile
 import zlib
@@ -116,17 +117,30 @@ def published_width(path) -> float:
 
 def _read(path, wanted) -> dict[str, np.ndarray]:
     """Arrays of an .npz by name, those for which `wanted(name)`."""
+    with _open(path) as archive:
+        return {name: archive[name] for name in archive.files if wanted(name)}
+
+
+@contextlib.contextmanager
+def _open(path):
+    """An .npz that is open; ValueError naming the file for what is none, or is not whole."""
+    rule = f"published weights must be a whole .npz of plain arrays; received {path}"
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if wanted(name)}
+            yield archive
     except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError) as error:
-        raise ValueError(
-            f"published weights must be an .npz of plain arrays; received {path}: {error}"
-        ) from error
-    except AttributeError:  # np.load gave the one array of an .npy
-        raise ValueError(
-            f"published weights must be an .npz of plain arrays; received {path}: one array"
-        ) from None
+        raise ValueError(f"{rule}: {error}") from error
+
+
+def published_parts(path) -> set[str]:
+    """Names of the models of which a file holds variables, such as `sharpness_calibration`."""
+    with _open(path) as archive:
+        names = archive.files
+    return {
+        model
+        for model, (prefix, _) in _MODELS.items()
+        if any(name.startswith(prefix) for name in names)
+    }
 
 
 def save_published(path, blur_estimation, discriminator=None, sharpness=None, *, encoding):

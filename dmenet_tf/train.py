@@ -21,14 +21,16 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
+from data_gen import optics
 from dmenet_tf import config as configuration
 from dmenet_tf import datasets
 from dmenet_tf.checkpoints import CONFIG_FILE, Checkpoints
 from dmenet_tf.config import PRESETS, Config
 from dmenet_tf.monitoring import Monitor, NonFiniteLossError, check_finite
 from dmenet_tf.pictures import save_panel
-from dmenet_tf.trainer import Trainer, build_networks, loss_weights
+from dmenet_tf.trainer import Networks, Trainer, build_networks, loss_weights
 from dmenet_tf.validation import Validation
+from dmenet_tf.weights import start_from
 
 IMAGES_SHOWN = 6
 TOTALS = ("L_g", "L_d")
@@ -98,24 +100,40 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
     _prepare_folder(run, config, resume)
     training = config.training
     _set_up_keras(training)
+    config, networks = _build_networks(config, resume)
     streams = datasets.open_streams(config.data, training.seed)
-    # The checkpoint of a resumed run holds VGG19's weights too.
-    network = replace(config.network, vgg_weights="none") if resume else config.network
     steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
-    trainer = Trainer(build_networks(network), config.loss, training, steps_per_epoch)
+    trainer = Trainer(networks, config.loss, training, steps_per_epoch)
     checkpoints = Checkpoints(run, trainer, training.keep)
     start = checkpoints.restore() if resume else 0
     configuration.save(config, run / CONFIG_FILE)
     if start >= training.steps:
         print(f"{run} is at step {start} of {training.steps}: nothing left to train")
         return {}
-    held_out = datasets.validation_set(streams, config.data, training.seed)
+    images, defocus = datasets.validation_set(streams, config.data, training.seed)
+    encoding = config.network.label_encoding
+    held_out = images, datasets.to_label(defocus, encoding)
     validation = Validation(*held_out, streams.labelled_held_out)
     batches = datasets.training_batches(streams, config.data, training.seed, start)
+    batches = batches.map(
+        lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
+    )
     with Monitor(run, training.steps, start) as monitor:
         monitor.log_config((run / CONFIG_FILE).read_text(encoding="utf-8"))
         loop = _Loop(run, config, trainer, checkpoints, monitor, validation)
         return loop.run(batches, start)
+
+
+def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
+    """The networks, from `config.network.weights` if so asked, and whose unit B's map is in."""
+    network = config.network
+    if resume:  # the checkpoint holds all weights, VGG19's and those it once started from
+        return config, build_networks(replace(network, vgg_weights="none"))
+    networks = build_networks(network)
+    if network.weights:
+        encoding = start_from(network.weights, networks)
+        config = replace(config, network=replace(network, label_encoding=encoding))
+    return config, networks
 
 
 def _prepare_folder(run: Path, config: Config, resume: bool) -> None:
@@ -209,23 +227,33 @@ class _Loop:
         self.monitor.log_validation(step, figures)
         self.checkpoints.save_if_best(figures["mse"])
         shown = slice(IMAGES_SHOWN)
-        self.monitor.log_images(
-            step, validation.images[shown], predicted[shown], validation.defocus[shown]
-        )
+        maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
+        self.monitor.log_images(step, validation.images[shown], *maps)
         if networks.sharpness is not None:
             photos = batch["labelled"]
             defocus = networks.blur_estimation(photos, training=False)["defocus"]
             blurred = tf.sigmoid(networks.sharpness(defocus, training=False))
             self.monitor.log_images(
-                step, photos, defocus, batch["blurred"], blurred, name="labelled_photos"
+                step,
+                photos,
+                self._as_defocus(defocus),
+                batch["blurred"],
+                blurred,
+                name="labelled_photos",
             )
         return predicted, figures
+
+    def _as_defocus(self, label) -> np.ndarray:
+        """B's label in the unit of pictures, sigma / 7."""
+        encoding = optics.ENCODINGS[self.config.network.label_encoding]
+        return optics.sigma_to_defocus(encoding.label_to_sigma(np.asarray(label)))
 
     def _finish(self, predicted: np.ndarray, figures: dict) -> None:
         validation = self.validation
         picture = self.run_dir / "maps.png"
         shown = slice(IMAGES_SHOWN)
-        save_panel(picture, validation.images[shown], predicted[shown], validation.defocus[shown])
+        maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
+        save_panel(picture, validation.images[shown], *maps)
         np.save(self.run_dir / "maps.npy", predicted)
         share = figures["mse_of_constant"]
         print(

@@ -19,9 +19,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from dmenet_tf.checkpoints import BEST, load_blur_estimation
+from dmenet_tf.checkpoints import BEST, load_blur_estimation, restore_networks
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.published import load_published, published_encoding, published_names, published_width
+from dmenet_tf.published import (
+    load_published,
+    published_encoding,
+    published_names,
+    published_parts,
+    published_width,
+)
 
 AUTHORS_TERMS = (
     "weights of the layout and in the unit that the authors of DMENet published (CVPR 2019); "
@@ -57,18 +63,44 @@ def load_weights(path, which: str = BEST) -> TrainedModel:
     path = Path(path)
     if path.is_dir():
         model, config = load_blur_estimation(path, which)
-        encoding, licence = "paper", ""
+        encoding = config.network.label_encoding
+        tuned = bool(config.network.weights) and encoding == "released"
+        licence = AUTHORS_TERMS if tuned else ""
     elif path.is_file():
         model = build_blur_estimation(published_width(path))
         load_published(path, model)
         encoding = published_encoding(path)
         licence = AUTHORS_TERMS if encoding == "released" else ""
     else:
-        raise FileNotFoundError(
-            f"weights are a run's folder or an .npz of the published layout; received {path}, and "
-            "there is no such file or folder"
-        )
+        raise _missing(path)
     return TrainedModel(model, encoding, str(path), _identity(model, encoding), licence)
+
+
+def start_from(path, networks) -> str:
+    """Starts `networks` (`trainer.Networks`) from weights, for fine-tuning.
+
+    B must be there; S and D start from them where the file or run has them. Returns the encoding
+    of B's map. Raises as `load_weights`; nothing is assigned then.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return restore_networks(path, networks).network.label_encoding
+    if not path.is_file():
+        raise _missing(path)
+    encoding, held = published_encoding(path), published_parts(path)
+    others = [
+        model if model is not None and model.name in held else None
+        for model in (networks.discriminator, networks.sharpness)
+    ]
+    load_published(path, networks.blur_estimation, *others)
+    return encoding
+
+
+def _missing(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"weights are a run's folder or an .npz of the published layout; received {path}, and "
+        "there is no such file or folder"
+    )
 
 
 def _identity(model: keras.Model, encoding: str) -> str:

@@ -202,7 +202,9 @@ def test_files_that_are_no_npz(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     np.save(tmp_path / "array.npy", np.zeros(3))
     for name in ("text.npz", "array.npy"):
-        with pytest.raises(ValueError, match=f"must be an .npz of plain arrays; received .*{name}"):
+        with pytest.raises(
+            ValueError, match=f"must be a whole .npz of plain arrays; received .*{name}"
+        ):
             load_published(tmp_path / name, build_sharpness_calibration(0.0625))
 
 

@@ -1,0 +1,248 @@
+"""Maps of any size: padding, tiles against the whole, reduced photos, units."""
+
+import copy
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_gen.optics import ENCODINGS
+from dmenet_tf import inference, tiling
+from dmenet_tf.inference import Predictor, predict_defocus
+from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.upsampling import grey, upsample_guided
+from dmenet_tf.weights import TrainedModel
+
+RNG = np.random.default_rng(0)
+WIDTH = 0.03
+
+
+def lively(model, seed=0):
+    """Random statistics, and a last layer strong enough for maps that use their range."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        kind = variable.name.split("/")[-1].split(":")[0]
+        if kind in ("moving_mean", "beta"):
+            variable.assign(rng.normal(0, 0.1, variable.shape))
+        if kind == "moving_variance":
+            variable.assign(rng.uniform(0.5, 2.0, variable.shape))
+    kernel = model.get_layer("final_conv3").kernel
+    kernel.assign(rng.normal(0, 0.3, kernel.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return lively(build_blur_estimation(WIDTH))
+
+
+@functools.cache
+def traced(model):
+    return Predictor(TrainedModel(model, "paper", "memory", "0" * 12))
+
+
+def predictor(model, encoding="paper", tile="auto", max_side=None):
+    """A Predictor of these options; the graph, which is the same for all, is traced once."""
+    ours = copy.copy(traced(model))
+    ours.trained = replace(ours.trained, encoding=encoding)
+    ours.tile, ours.max_side = tile, max_side
+    return ours
+
+
+def photo(height, width):
+    """Noise of several scales: something to see for every level of the network."""
+    image = np.zeros((height, width, 3))
+    for scale in (1, 4, 16, 64):
+        coarse = RNG.random((height // scale + 1, width // scale + 1, 3))
+        image += coarse.repeat(scale, 0).repeat(scale, 1)[:height, :width]
+    return np.uint8(image / 4 * 255)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 40), (33, 16), (50, 70)])
+def test_any_size_is_padded_and_cropped_back(model, size):
+    image = photo(*size)
+    whole = predictor(model).defocus(image)
+    assert whole.shape == size and whole.dtype == np.float32
+    height, width = (-side % 16 for side in size)
+    padded = np.pad(image, ((0, height), (0, width), (0, 0)), mode="symmetric")
+    expected = model(padded[None] / np.float32(255), training=False)["defocus"][0, ..., 0]
+    np.testing.assert_allclose(whole, np.asarray(expected)[: size[0], : size[1]], atol=1e-5)
+    batch = predict_defocus(model, image[None] / np.float32(255))
+    np.testing.assert_allclose(batch[0, ..., 0], whole, atol=1e-5)
+
+
+def test_types_of_images_agree_and_wrong_ones_are_refused(model):
+    image, predict = photo(32, 48), predictor(model).defocus
+    expected = predict(image)
+    for same in (image.astype(np.uint16) * 257, image / np.float32(255), image / 255.0):
+        np.testing.assert_allclose(predict(same), expected, atol=1e-5)
+    for wrong, message in (
+        (image[..., 0], r"RGB, \[H, W, 3\]; received \[32, 48\]"),
+        (np.zeros((0, 5, 3), np.uint8), r"received \[0, 5, 3\]"),
+        (image.astype(np.int32), "uint8, uint16 or float; received int32"),
+        (image.astype(np.float32), r"\[0, 1\]; received values from"),
+        (np.full((4, 4, 3), np.nan), r"\[0, 1\]; received values from nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict(wrong)
+
+
+def test_sigma_follows_the_encoding(model):
+    image = photo(32, 32)
+    label = predictor(model).defocus(image)
+    assert label.max() - label.min() > 0.05
+    np.testing.assert_allclose(predictor(model).sigma_px(image), 7 * label, rtol=1e-6)
+    released = predictor(model, "released")
+    np.testing.assert_array_equal(released.defocus(image), label)
+    expected = np.maximum(0, (15 * label - 1) / 2)
+    np.testing.assert_allclose(released.sigma_px(image), expected, atol=1e-5)
+
+
+# --- tiles -----------------------------------------------------------------------------------
+
+
+def test_the_receptive_radius_is_that_of_the_network():
+    """No more and no less: the reach of a gradient through a network where none can cancel."""
+    model = build_blur_estimation(WIDTH)
+    for variable in model.weights:  # all paths positive, so that none is cut or cancelled
+        kind = variable.name.split("/")[-1].split(":")[0]
+        if kind == "kernel":
+            variable.assign(np.full(variable.shape, 1 / np.prod(variable.shape[:3])))
+        elif kind == "bias":
+            variable.assign(np.full(variable.shape, 0.1))
+    side, cell = 448, slice(208, 224)  # 16 aligned pixels in the middle
+    reached = np.zeros(side, bool)
+    ramp = np.linspace(0.6, 1.0, side, dtype=np.float32)
+    for values in (ramp, ramp[::-1]):  # pooling passes a gradient on to the brightest pixel only
+        image = tf.constant(np.broadcast_to(values[None, :, None, None], (1, side, 48, 3)).copy())
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            output = tf.reduce_sum(model(image)["defocus"][:, cell])
+        gradient = np.abs(tape.gradient(output, image).numpy()).sum(axis=(0, 2, 3))
+        reached |= gradient > 0
+    rows = np.flatnonzero(reached)
+    radius = tiling.receptive_radius_px()
+    assert (rows[0], rows[-1]) == (cell.start - radius, cell.stop - 1 + radius)
+
+
+def test_tiles_cover_a_photo_once_and_lie_on_the_grid():
+    for length, side in ((16, 16), (1024, 0), (1024, 256), (4000, 1664), (1040, 1024)):
+        parts = list(tiling.tiles(length, side))
+        kept = [pixel for part in parts for pixel in range(part.kept.start, part.kept.stop)]
+        assert kept == list(range(length))
+        for part in parts:
+            assert part.start % 16 == 0 and part.stop % 16 == 0
+            assert side == 0 or part.kept.stop - part.kept.start <= side
+            assert part.start == max(0, part.kept.start - tiling.HALO_PX)
+            assert part.stop == min(length, part.kept.stop + tiling.HALO_PX)
+            assert part.kept_inside.start == part.kept.start - part.start
+    assert tiling.HALO_PX >= tiling.receptive_radius_px()
+
+
+@pytest.mark.parametrize("size, side", [((470, 90), 64), ((100, 830), 208)])
+def test_tiled_and_whole_maps_are_equal(model, size, side):
+    image = photo(*size)
+    whole = predictor(model, tile=0).defocus(image)
+    tiled = predictor(model, tile=side).defocus(image)
+    assert whole.std() > 0.01
+    assert np.abs(tiled - whole).max() < 1e-5
+
+
+def test_a_smaller_overlap_would_be_seen(model, monkeypatch):
+    """The comparison above can fail."""
+    image = photo(470, 48)
+    whole = predictor(model, tile=0).defocus(image)
+    monkeypatch.setattr(tiling, "HALO_PX", 16)
+    assert np.abs(predictor(model, tile=64).defocus(image) - whole).max() > 1e-4
+
+
+def test_automatic_tiles_follow_size_and_memory():
+    gigabyte = 2**30
+    assert tiling.automatic_side(1024, 1024, 16, 8 * gigabyte) == 0
+    assert tiling.automatic_side(4000, 6000, 16, 64 * gigabyte) == tiling.LARGEST_PX
+    sides = [tiling.automatic_side(4000, 6000, 64, gb * gigabyte) for gb in (16, 8, 4, 2)]
+    assert sides == sorted(sides, reverse=True) and len(set(sides)) == 4
+    for side, gb in zip(sides, (16, 8, 4, 2), strict=True):
+        assert side % 16 == 0
+        pixels = (side + 2 * tiling.HALO_PX) ** 2
+        assert pixels * 64 * tiling.BYTES_PER_PIXEL_CHANNEL <= tiling.MEMORY_SHARE * gb * gigabyte
+    assert tiling.automatic_side(4000, 6000, 64, 0) == 64  # next to nothing is free
+    assert 0 < inference.free_memory()
+
+
+def test_automatic_tiles_are_used(model, monkeypatch):
+    image = photo(300, 40)
+    whole = predictor(model, tile=0).defocus(image)
+    calls = []
+    monkeypatch.setattr(tiling, "automatic_side", lambda *sizes: calls.append(sizes) or 128)
+    assert np.abs(predictor(model).defocus(image) - whole).max() < 1e-5
+    assert calls[0][:3] == (304, 48, 4)
+
+
+@pytest.mark.parametrize("tile", [-16, 40, "whole", 1.5, True])
+def test_wrong_tiles_are_refused_before_weights_are_read(tile):
+    with pytest.raises(ValueError, match="multiple of 16, or 0 for whole photos; received"):
+        Predictor("nowhere", tile=tile)
+    with pytest.raises(ValueError, match="max_side must be at least 16 px; received 8"):
+        Predictor("nowhere", max_side=8)
+
+
+# --- reduced photos --------------------------------------------------------------------------
+
+
+def test_a_reduced_photo_has_its_sigma_in_full_pixels(model):
+    image = np.repeat(np.repeat(photo(40, 60), 4, 0), 4, 1)  # reducing by 4 gives it back
+    small = predictor(model).sigma_px(image[::4, ::4])
+    for encoding in ("paper", "released"):
+        reduced = predictor(model, encoding, max_side=60)
+        assert reduced.scale(*image.shape[:2]) == 0.25
+        assert reduced.largest_sigma_px(*image.shape[:2]) == 28
+        sigma_px, label = reduced.sigma_px(image), reduced.defocus(image)
+        assert sigma_px.shape == label.shape == (160, 240)
+        assert label.max() <= 1
+        back = ENCODINGS[encoding].label_to_sigma(label)
+        np.testing.assert_allclose(back, np.minimum(sigma_px, 7), atol=1e-4)
+    paper = predictor(model, max_side=60).sigma_px(image)
+    assert 4 * small.min() - 1e-4 <= paper.min() and paper.max() <= 4 * small.max() + 1e-4
+    assert abs(paper.mean() / (4 * small.mean()) - 1) < 0.02
+    # Photos that are small enough are left alone.
+    np.testing.assert_array_equal(
+        predictor(model, max_side=240).sigma_px(image), predictor(model).sigma_px(image)
+    )
+
+
+def test_the_border_of_an_enlarged_map_follows_the_photo():
+    """A step in the map where the photo has an edge, at a place that the reduction blurs."""
+    height, width, edge, factor = 128, 192, 101, 8
+    guide = np.full((height, width, 3), 200, np.uint8)
+    guide[:, edge:] = 40
+    truth = np.zeros((height, width), np.float32)
+    truth[:, edge:] = 5.0
+
+    def reduced(array):
+        blocks = array.reshape(height // factor, factor, width // factor, factor, -1)
+        return blocks.mean(axis=(1, 3))
+
+    small, small_guide = reduced(truth)[..., 0].astype(np.float32), np.uint8(reduced(guide))
+    guided = upsample_guided(small, small_guide, guide)
+    flat = upsample_guided(small, np.full_like(small_guide, 128), np.full_like(guide, 128))
+    assert guided.shape == truth.shape and guided.dtype == np.float32
+    errors = [np.abs(result - truth).mean() for result in (guided, flat)]
+    assert errors[0] < 0.3 * errors[1], errors
+    assert guided.min() >= 0 and guided.max() <= 5  # no overshoot
+    # A constant map stays constant, whatever the photo shows.
+    constant = np.full(small.shape, 2.5, np.float32)
+    noise = photo(height, width)
+    result = upsample_guided(constant, np.uint8(reduced(noise)), noise)
+    np.testing.assert_allclose(result, 2.5, atol=1e-5)
+
+
+def test_enlarging_goes_strip_by_strip_without_a_seam(monkeypatch):
+    small, guide = RNG.random((12, 9), np.float32), photo(96, 72)
+    small_guide = guide[::8, ::8].copy()
+    whole = upsample_guided(small, small_guide, guide)
+    monkeypatch.setattr("dmenet_tf.upsampling._STRIP_ROWS", 7)
+    np.testing.assert_allclose(upsample_guided(small, small_guide, guide), whole, atol=1e-6)
+    assert grey(guide.astype(np.uint16) * 257) == pytest.approx(grey(guide), abs=5e-3)

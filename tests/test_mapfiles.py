@@ -1,0 +1,130 @@
+"""Maps in files: each form is read back, carries its unit, and hides nothing."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_gen.imagefiles import DataFileError
+from dmenet_tf.mapfiles import Metadata, overlay, read_map, side_by_side, write_map
+from dmenet_tf.pictures import colour_map
+from dmenet_tf.summaries import SUFFIXES, measure
+
+RNG = np.random.default_rng(0)
+METADATA = Metadata("0123456789ab", "released", version="1.2", licence="theirs")
+REDUCED = replace(METADATA, sigma_max_px=28.0)
+
+
+def some_map(top=7.0, size=(20, 30)):
+    sigma_px = RNG.uniform(0, top, size).astype(np.float32)
+    sigma_px[0, 0], sigma_px[0, 1] = 0, top
+    return sigma_px
+
+
+def some_photo(dtype=np.uint8, size=(20, 30)):
+    values = RNG.random((*size, 3), np.float32)
+    return values if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("metadata", [METADATA, REDUCED])
+@pytest.mark.parametrize(
+    # Half a step of the form's scale, relative to the scale's end.
+    "form, bound",
+    [("npy", 0), ("tiff", 0), ("png16", 0.5 / 65535), ("colour", 0.5 / 256)],
+)
+def test_round_trip(tmp_path, form, bound, metadata):
+    top = metadata.sigma_max_px
+    sigma_px = some_map(top)
+    path = tmp_path / f"a.jpg{SUFFIXES[form]}"
+    write_map(path, form, sigma_px, metadata)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    back, read = read_map(path)
+    assert back.dtype == np.float32 and back.shape == sigma_px.shape
+    assert np.abs(back - sigma_px).max() <= bound * top * 1.02  # float32 rounds too
+    assert read == (None if form == "npy" else metadata)
+
+
+@pytest.mark.parametrize("form", SUFFIXES)
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (90, 120)])
+def test_every_form_of_every_size_says_what_it_is(tmp_path, form, size):
+    path = tmp_path / f"a{SUFFIXES[form]}"
+    write_map(path, form, some_map(size=size) if size > (1, 1) else np.ones(size, np.float32),
+              METADATA, some_photo(size=size))  # fmt: skip
+    if form == "npy":  # has no place for metadata
+        return
+    with Image.open(path) as image:
+        text = image.tag_v2[270] if form == "tiff" else image.text["DMENet"]
+        software = image.tag_v2[305] if form == "tiff" else image.text["Software"]
+    assert json.loads(text) == asdict(METADATA)
+    assert "sigma_px" in text and "pixels of the photo" in text
+    assert software == "DMENet-TF 1.2"
+
+
+def test_what_must_not_be_hidden_is_not_written(tmp_path):
+    for value in (np.nan, np.inf, -0.1, 7.1):
+        sigma_px = some_map()
+        sigma_px[3, 3] = value
+        for form in SUFFIXES:
+            with pytest.raises(ValueError, match=r"sigma_px must lie in \[0, 7\]; received"):
+                write_map(tmp_path / "a", form, sigma_px, METADATA, some_photo())
+    with pytest.raises(ValueError, match="the form of a map is one of colour, .* received 'jpg'"):
+        write_map(tmp_path / "a", "jpg", some_map(), METADATA)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_hold_no_map_are_refused(tmp_path):
+    paths = {form: tmp_path / f"a{suffix}" for form, suffix in SUFFIXES.items()}
+    for form, path in paths.items():
+        write_map(path, form, some_map(), METADATA, some_photo())
+    for form in ("overlay", "side"):
+        with pytest.raises(DataFileError, match="read from another form"):
+            read_map(paths[form])
+    for form in ("colour", "png16", "tiff", "npy"):
+        whole = paths[form].read_bytes()
+        for share in (0, 0.5):
+            paths[form].write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(DataFileError, match=f"{paths[form].name}: .*must"):
+                read_map(paths[form])
+    # Saved again by a program that drops the metadata: the scale is lost, and with it the unit.
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "bare.png")
+    with pytest.raises(DataFileError, match="must carry its scale"):
+        read_map(tmp_path / "bare.png")
+    np.save(tmp_path / "ints.npy", np.zeros((4, 4), int))
+    with pytest.raises(DataFileError, match=r"\[H, W\] of float32; received int64 \[4, 4\]"):
+        read_map(tmp_path / "ints.npy")
+    with pytest.raises(DataFileError, match="must exist"):
+        read_map(tmp_path / "nothing.npy")
+
+
+def test_pictures_show_photo_and_map_in_their_places():
+    share = RNG.random((90, 120), np.float32)
+    share[:10] = 0
+    for dtype in (np.uint8, np.uint16, np.float32):
+        image = some_photo(dtype, (90, 120))
+        shown = image if dtype == np.uint8 else image / (65535 if dtype == np.uint16 else 1) * 255
+        side = side_by_side(image, share, 7.0)
+        assert side.dtype == np.uint8 and side.shape[0] == 90
+        assert np.abs(side[:, :120] - shown.astype(float)).max() <= 1
+        np.testing.assert_array_equal(side[:, 128:248], colour_map(share))
+        bar = side[:, 256:260]  # the scale: its largest value on top
+        np.testing.assert_array_equal(bar[[0, -1], 0], colour_map([1.0, 0.0]))
+        laid_over = overlay(image, share)
+        assert laid_over.shape == (90, 120, 3)
+        # Where it is sharp, the photo's own grey is left.
+        weights = [0.299, 0.587, 0.114]
+        grey = (shown[:10].astype(float) * weights).sum(-1)
+        assert np.abs(laid_over[:10] - grey[..., None]).max() <= 2
+
+
+def test_figures_of_a_map():
+    """By hand: 100 pixels, 15 of 0.5 px, 45 of 2 px, 40 of 7 px."""
+    sigma_px = np.repeat(np.float32([0.5, 2, 7]), [15, 45, 40]).reshape(10, 10)
+    figures = measure(sigma_px, 1.0, 7.0)
+    assert figures["share_sharp"] == 0.15 and figures["sharp_below_px"] == 1.0
+    assert figures["median_sigma_px"] == 2.0
+    # A tenth of the photo stays below 0.5 px: 1 - 0.5 / 7.
+    assert figures["focus_score"] == pytest.approx(1 - 0.5 / 7)
+    assert measure(np.full((5, 5), 7, np.float32), 1.0, 7.0)["focus_score"] == 0
+    assert measure(np.zeros((5, 5), np.float32), 1.0, 7.0)["focus_score"] == 1

@@ -1,0 +1,323 @@
+"""python -m dmenet_tf.predict: what it finds, writes, skips, refuses and continues."""
+
+import csv
+import io
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from authors_graph import recipe
+from PIL import Image
+
+from data_gen.imagefiles import DataFileError
+from dmenet_tf import predict
+from dmenet_tf.inference import Predictor
+from dmenet_tf.inputs import find_photos
+from dmenet_tf.mapfiles import read_map
+from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.published import save_published
+from dmenet_tf.summaries import SUFFIXES
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A small network's weights, as a published file in the paper's unit."""
+    path = tmp_path_factory.mktemp("weights") / "small.npz"
+    save_published(path, build_blur_estimation(0.03), encoding="paper")
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(weights):
+    return Predictor(weights)
+
+
+@pytest.fixture
+def quick(monkeypatch, loaded):
+    """The command with a network that is traced already."""
+
+    def shared(path, **options):
+        loaded.tile, loaded.max_side = options["tile"], options["max_side"]
+        return loaded
+
+    monkeypatch.setattr("dmenet_tf.inference.Predictor", shared)
+
+
+@pytest.fixture
+def weights_file(tmp_path):
+    path = tmp_path / "w.npz"
+    path.write_bytes(b"read by the fixture `quick` alone")
+    return path
+
+
+def picture(height=24, width=36):
+    return RNG.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def save(path, image=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture() if image is None else image).save(path)
+    return path
+
+
+def run(*arguments):
+    return predict.main([str(argument) for argument in arguments])
+
+
+def names(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+# --- what is found ---------------------------------------------------------------------------
+
+
+def found(inputs, out="out"):
+    return [str(photo.name) for photo in find_photos(map(str, inputs), out)]
+
+
+def test_files_folders_patterns_and_stdin(tmp_path):
+    for name in ("b/x10.jpg", "b/x9.jpg", "b/c/y.PNG", "a.tif", "notes.txt", "b/.hidden.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert found([tmp_path]) == ["a.tif", "b/c/y.PNG", "b/x9.jpg", "b/x10.jpg"]
+    assert found([tmp_path / "b/x9.jpg", tmp_path / "a.tif"]) == ["x9.jpg", "a.tif"]
+    assert found([f"{tmp_path}/**/*.[jP]*"]) == ["b/c/y.PNG", "b/x9.jpg", "b/x10.jpg"]
+    assert found([f"{tmp_path}/b/x*.jpg"]) == ["x9.jpg", "x10.jpg"]
+    assert found(["-"]) == ["stdin"]
+    # Given twice, found once; several folders keep their names.
+    assert found([tmp_path / "b/x9.jpg", f"{tmp_path}/b/x9*"]) == ["x9.jpg"]
+    assert found([tmp_path / "b/c", tmp_path / "b"]) == ["c/y.PNG", "b/x9.jpg", "b/x10.jpg"]
+    # A file that is named is taken, whatever its suffix.
+    assert found([tmp_path / "notes.txt"]) == ["notes.txt"]
+    (tmp_path / "empty").mkdir()
+    for wrong in ("nothing.jpg", "empty", "*.gif"):
+        with pytest.raises(DataFileError, match=r"an input must (be|hold)"):
+            found([tmp_path / wrong])
+
+
+def test_names_of_outputs_are_distinct(tmp_path):
+    for name in ("x/a.jpg", "x/a.png", "y/a.jpg", "y/z/a.jpg"):
+        save(tmp_path / name)
+    assert found([tmp_path / "x"]) == ["a.jpg", "a.png"]
+    files = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "y/z/a.jpg", "x/a.png")]
+    assert found(files) == ["x/a.jpg", "y/a.jpg", "y/z/a.jpg", "a.png"]
+
+
+# --- what is written -------------------------------------------------------------------------
+
+
+def test_a_folder_with_all_forms(tmp_path, quick, loaded, weights_file, capsys):
+    photos = {"a.jpg": picture(), "deep/a.png": picture(40, 20)}
+    for name, image in photos.items():
+        save(tmp_path / "in" / name, image)
+    out = tmp_path / "in" / "maps"  # inside the input: never read again
+    command = (tmp_path / "in", "-o", out, "--weights", weights_file)
+    assert run(*command, "--write", "colour,png16,tiff", "--write", "npy,overlay,side") == 0
+    expected = {f"{name}{suffix}" for name in photos for suffix in (*SUFFIXES.values(), ".json")}
+    assert names(out) == expected | {"summary.json", "summary.csv"}
+    assert "2 photos: 2 written; maps in" in capsys.readouterr().out
+    sigma_px = loaded.sigma_px(photos["deep/a.png"])
+    np.testing.assert_array_equal(np.load(out / "deep/a.png.sigma.npy"), sigma_px)
+    for suffix, bound in (("tiff", 0), ("npy", 0)):
+        assert np.abs(read_map(out / f"deep/a.png.sigma.{suffix}")[0] - sigma_px).max() <= bound
+    assert np.abs(read_map(out / "deep/a.png.sigma16.png")[0] - sigma_px).max() < 7 / 65535
+    assert read_map(out / "deep/a.png.colour.png")[1].model == loaded.trained.identity
+    values = json.loads((out / "deep/a.png.json").read_text())
+    assert (values["width"], values["height"], values["encoding"]) == (20, 40, "paper")
+    assert values["median_sigma_px"] == pytest.approx(np.median(sigma_px))
+    assert values["share_sharp"] == pytest.approx((sigma_px < 1).mean())
+    assert values["model"] == loaded.trained.identity and "pixels of the photo" in values["units"]
+    rows = list(csv.DictReader((out / "summary.csv").open()))
+    assert [(row["status"], row["width"]) for row in rows] == [("ok", "36"), ("ok", "20")]
+    assert json.loads((out / "summary.json").read_text())[1]["photo"] == values["photo"]
+    assert run(*command) == 0
+    assert "2 photos: 0 written, 2 already there" in capsys.readouterr().out
+
+
+def test_reduced_photos_state_their_scale(tmp_path, quick, weights_file):
+    save(tmp_path / "a.png", picture(32, 64))
+    out = tmp_path / "out"
+    command = [tmp_path / "a.png", "-o", out, "--weights", weights_file]
+    assert run(*command, "--max-side", 32, "--write", "png16,npy") == 0
+    sigma_px, metadata = read_map(out / "a.png.sigma16.png")
+    assert metadata.sigma_max_px == 14 and sigma_px.shape == (32, 64)
+    assert np.abs(np.load(out / "a.png.sigma.npy") - sigma_px).max() <= 14 / 65535
+    # Another option makes other maps, and what stands there is written anew.
+    before = np.load(out / "a.png.sigma.npy")
+    assert run(*command) == 0
+    assert (out / "a.png.colour.png").exists()
+    assert read_map(out / "a.png.sigma16.png")[1].sigma_max_px == 7
+    assert not np.array_equal(np.load(out / "a.png.sigma.npy"), before)
+
+
+def test_an_interrupted_folder_continues(tmp_path, quick, weights_file, monkeypatch, capsys):
+    for name in ("1.png", "2.png", "3.png"):
+        save(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    command = (tmp_path / "in", "-o", out, "--weights", weights_file)
+    write, calls = predict._Folder._write_photo, []
+
+    def interrupted(self, photo, image):
+        calls.append(photo.name.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        write(self, photo, image)
+
+    monkeypatch.setattr(predict._Folder, "_write_photo", interrupted)
+    assert run(*command) == predict.EXIT_INTERRUPTED
+    assert "the same command continues" in capsys.readouterr().err
+    assert names(out) == {"1.png.colour.png", "1.png.json", "summary.csv", "summary.json"}
+    assert run(*command) == 0
+    assert calls == ["1.png", "2.png", "2.png", "3.png"]
+    # A photo that changed, a map that is gone, and all of them on demand.
+    save(tmp_path / "in" / "1.png", picture(10, 10))
+    (out / "3.png.colour.png").unlink()
+    assert run(*command) == 0
+    assert calls[4:] == ["1.png", "3.png"]
+    assert run(*command, "--overwrite") == 0
+    assert calls[6:] == ["1.png", "2.png", "3.png"]
+
+
+def test_maps_beside_the_photos_are_not_taken_for_photos(tmp_path, quick, weights_file):
+    save(tmp_path / "in" / "a.png")
+    command = (tmp_path / "in", "-o", tmp_path / "in", "--weights", weights_file, "--overwrite")
+    for _ in range(2):
+        assert run(*command, "--write", "colour,side,tiff") == 0
+        assert not [name for name in names(tmp_path / "in") if ".png.colour.png.colour" in name]
+
+
+# --- what cannot be read ---------------------------------------------------------------------
+
+
+def bomb():
+    body = b"IHDR" + struct.pack(">IIBBBBB", 90_000, 90_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + b"\0" * 40
+
+
+def test_photos_of_any_kind_give_a_map_or_an_error(tmp_path, quick, weights_file, capsys):
+    folder = tmp_path / "in"
+    image = Image.fromarray(picture())
+    good = {"wrong.jpg": "PNG", "palette.png": "P", "cmyk.jpg": "CMYK", "one.png": (1, 1),
+            "long.png": (10, 2000), "grey.bmp": "L", "alpha.webp": "RGBA"}  # fmt: skip
+    folder.mkdir()
+    for name, kind in good.items():
+        if isinstance(kind, tuple):
+            save(folder / name, picture(*kind))
+        elif kind == "PNG":
+            image.save(folder / name, "PNG")
+        else:
+            image.convert(kind).save(folder / name)
+    cv2.imwrite(str(folder / "deep.tif"), picture().astype(np.uint16) * 257)
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG")
+    bad = {"empty.jpg": b"", "half.jpg": jpeg.getvalue()[:700], "text.png": b"no photo", "bomb.png":
+           bomb()}  # fmt: skip
+    for name, data in bad.items():
+        (folder / name).write_bytes(data)
+    out = tmp_path / "out"
+    command = (folder, "-o", out, "--weights", weights_file, "--write", "npy")
+    assert run(*command) == predict.EXIT_UNREADABLE
+    output = capsys.readouterr()
+    assert f"12 photos: {len(good) + 1} written, {len(bad)} unreadable" in output.out
+    for name in bad:
+        assert f"skipped {folder / name}: " in output.err
+    maps = {name for name in names(out) if name.endswith(".npy")}
+    assert maps == {f"{name}.sigma.npy" for name in [*good, "deep.tif"]}
+    assert np.load(out / "one.png.sigma.npy").shape == (1, 1)
+    assert np.load(out / "long.png.sigma.npy").shape == (10, 2000)
+    rows = json.loads((out / "summary.json").read_text())
+    failed = {row["photo"]: row["error"] for row in rows if row["status"] == "unreadable"}
+    assert failed.keys() == {str(folder / name) for name in bad}
+    assert "90000 x 90000" in failed[str(folder / "bomb.png")]
+    # The next time, again: what is unreadable is never counted as done.
+    assert run(*command) == predict.EXIT_UNREADABLE
+    assert run(folder / "one.png", *command[1:], "--max-pixels", "1e-7") == 0  # stands already
+    assert (
+        run(folder / "long.png", *command[1:], "--max-pixels", "0.01", "--overwrite")
+        == predict.EXIT_UNREADABLE
+    )
+
+
+def test_wrong_commands_end_in_one_line_and_1(tmp_path, capsys, weights_file):
+    photo = save(tmp_path / "a.png")
+    good = [photo, "-o", tmp_path / "out", "--weights", weights_file]
+    for command, message in (
+        ([], "the following arguments are required: INPUT"),
+        ([photo, "-o", "out"], "required: --weights"),
+        ([tmp_path / "none", *good[1:]], "there is no such path"),
+        ([*good[:3], "--weights", tmp_path / "none"], "--weights must be a run's folder or an"),
+        (good, "must be a whole .npz of plain arrays"),
+        ([*good, "--write", "colour,gif"], "must be of colour, .*received 'gif'"),
+        ([*good, "--tile", "100"], "multiple of 16"),
+        ([*good, "--tile", "big"], "--tile"),
+        ([*good, "--max-side", "2"], "max_side must be at least 16"),
+        ([*good, "--max-pixels", "0"], "--max-pixels must be above 0"),
+        ([*good, "--sharp-below", "nan"], "--sharp-below must be above 0"),
+    ):
+        assert run(*command) == 1, command
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and len(error.splitlines()) == 1, error
+        assert re.search(message, error), (message, error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_fits_a_screen_and_needs_no_tensorflow():
+    code = (
+        "import sys; from dmenet_tf import predict\n"
+        "try: predict.main(['--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 100
+    assert "example:" in done.stdout
+
+
+# --- the whole way ---------------------------------------------------------------------------
+
+
+def test_a_photo_through_a_pipe_in_a_process_of_its_own(tmp_path, weights):
+    image = picture()
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    done = subprocess.run(
+        [sys.executable, "-m", "dmenet_tf.predict", "-", "-o", str(tmp_path), "--weights",
+         str(weights), "--write", "npy"],
+        input=data.getvalue(), capture_output=True, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"1 photo: 1 written" in done.stdout and not done.stderr
+    expected = Predictor(weights).sigma_px(image)
+    np.testing.assert_allclose(np.load(tmp_path / "stdin.sigma.npy"), expected, atol=1e-5)
+
+
+def test_the_authors_graph_through_the_command(tmp_path, shared, capsys):
+    """The reference's numbers, from a published file and a photo file to a map file."""
+    folder = shared / "reference" / "authors_graph"
+    shapes = json.loads((folder / "variables.json").read_text())
+    np.savez(tmp_path / "DMENet_BDCS.npz", **{n: recipe(n, s) for n, s in shapes.items()})
+    reference = np.load(folder / "outputs.npz")
+    cv2.imwrite(str(tmp_path / "photo.tiff"), reference["image"][0, ..., ::-1])  # floats, exact
+    assert reference["image"].dtype == np.float32
+    command = (tmp_path / "photo.tiff", "-o", tmp_path, "--write", "tiff")
+    assert run(*command, "--weights", tmp_path / "DMENet_BDCS.npz") == 0
+    assert "AGPL" in capsys.readouterr().err
+    sigma_px, metadata = read_map(tmp_path / "photo.tiff.sigma.tiff")
+    assert metadata.encoding == "released"
+    expected = np.maximum(0, (15 * reference["defocus"][0, ..., 0] - 1) / 2)
+    assert expected.min() > 0  # so nothing of the label is hidden by the clipping
+    label = (2 * sigma_px + 1) / 15
+    reference_label = reference["defocus"][0, ..., 0]
+    assert np.abs(label - reference_label).max() / reference_label.max() < 1e-4
