@@ -13,6 +13,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
     package_data={"data_gen": ["*.j2"], "dmenet_tf": ["templates/*.html"]},
+    entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
@@ -22,10 +23,12 @@ setup(
         "tqdm",
         "tyro",
         "cattrs",
+        "shtab",  # shell completion from the argparse parsers; tyro brings it too
         "scipy",
         "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "matplotlib",
+        "psutil",  # free memory, for the choice of tiles
         "ImageHash>=4.3",  # perceptual hashes, for leaving out similar images; earlier: Pillow < 10
         "jinja2",  # the data card and the evaluation report: names in HTML must be escaped
     ],

@@ -1,0 +1,106 @@
+"""What the applications share: light, checks, Gaussians, tiles, and a map that follows edges.
+
+Shapes: image [H, W, 3] float32 RGB, sigma_px [H, W] float32. Borders are symmetric (the edge pixel
+repeated). Work goes tile by tile, so a large photo needs few copies of itself.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from dmenet_tf.upsampling import upsample_guided
+
+TILE = 512
+# A kernel ends at 4 sigma, where a Gaussian has fallen to 0.03 %.
+RADIUS_SIGMAS = 4.0
+# Sampled at whole pixels, a narrower Gaussian is a single 1 (its next tap is below 1e-9).
+NO_BLUR_PX = 0.15
+GAMMA = 2.2
+EVEN_SIDE_PX = 320
+
+
+def to_linear(image: np.ndarray) -> np.ndarray:
+    """Display values in [0, 1] -> linear light, in which a lens blurs."""
+    return np.power(image, np.float32(GAMMA))
+
+
+def to_display(image: np.ndarray) -> np.ndarray:
+    """Inverse of `to_linear`; what lies outside of [0, 1] is clipped."""
+    return np.power(np.clip(image, 0.0, 1.0), np.float32(1 / GAMMA))
+
+
+def check_map(image: np.ndarray, sigma_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float32. Raises ValueError for shapes or values that are none of a photo's map."""
+    image, sigma_px = np.asarray(image, np.float32), np.asarray(sigma_px, np.float32)
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a photo is [H, W, 3]; received {list(image.shape)}")
+    if sigma_px.shape != image.shape[:2]:
+        raise ValueError(
+            f"a map has the size of its photo, {list(image.shape[:2])}; "
+            f"received {list(sigma_px.shape)}"
+        )
+    bad = np.count_nonzero(~np.isfinite(sigma_px))
+    if bad or sigma_px.min() < 0:
+        raise ValueError(
+            "a map holds sigma in pixels, finite and >= 0; received "
+            + (f"{bad} values that are not finite" if bad else f"{sigma_px.min():g}")
+        )
+    return image, sigma_px
+
+
+def gaussian(planes: np.ndarray, sigma_px: float) -> np.ndarray:
+    """Gaussian blur of [H, W] or [H, W, C] float32."""
+    if sigma_px < NO_BLUR_PX:
+        return planes
+    side = 2 * int(np.ceil(RADIUS_SIGMAS * sigma_px)) + 1
+    return cv2.GaussianBlur(planes, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT)
+
+
+def map_tiles(function: Callable, margin: int, *planes: np.ndarray) -> np.ndarray:
+    """`function` of tiles and `margin` px around them, put together: [H, W, 3] float32.
+
+    Args:
+        function: takes a window [h + 2 * margin, w + 2 * margin, ...] of each plane and of
+            `inside`, bool, which tells the picture's own pixels from mirrored ones; returns the
+            tile, [h, w, 3].
+        planes: [H, W, ...].
+    """
+    height, width = planes[0].shape[:2]
+    out = np.empty((height, width, 3), np.float32)
+    rows, columns = np.arange(-margin, height + margin), np.arange(-margin, width + margin)
+    row_inside, column_inside = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+    rows, columns = _mirrored(rows, height), _mirrored(columns, width)
+
+    def tile(corner):
+        top, left = corner
+        bottom, right = min(top + TILE, height), min(left + TILE, width)
+        y, x = slice(top, bottom + 2 * margin), slice(left, right + 2 * margin)
+        window = np.ix_(rows[y], columns[x])
+        inside = row_inside[y, None] & column_inside[None, x]
+        out[top:bottom, left:right] = function(*(plane[window] for plane in planes), inside)
+
+    corners = [(y, x) for y in range(0, height, TILE) for x in range(0, width, TILE)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of Python's lock
+        list(pool.map(tile, corners))
+    return out
+
+
+def _mirrored(index, size):
+    index = index % (2 * size)
+    return np.minimum(index, 2 * size - 1 - index)
+
+
+def follow_edges(image, sigma_px) -> np.ndarray:
+    """Evens a predicted map out within objects, and puts its edges where the photo has them.
+
+    The map is reduced until its longer side is `EVEN_SIDE_PX` and brought back by the guided filter
+    of `upsampling`, whose windows are then about 2 % of that side. [H, W] float32.
+    """
+    image, sigma_px = check_map(image, sigma_px)
+    scale = min(1.0, EVEN_SIDE_PX / max(sigma_px.shape))
+    size = tuple(max(1, round(side * scale)) for side in sigma_px.shape[::-1])
+    small = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (sigma_px, image))
+    return np.maximum(upsample_guided(*small, image), 0.0)

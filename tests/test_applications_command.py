@@ -1,0 +1,163 @@
+"""The command of the applications: photos and maps in, results out, whatever the photos are."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageCms
+
+from data_gen.imagefiles import write_png
+from dmenet_tf import config
+from dmenet_tf.applications import command
+from dmenet_tf.networks import build_blur_estimation
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """(path of a photo of 40 x 60 px, its pixels, path of its map: sharp left, 2 px right)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    write_png(tmp_path / "photo.png", pixels)
+    sigma_px = np.where(np.arange(60) < 30, 0.0, 2.0) * np.ones((40, 1))
+    np.save(tmp_path / "photo.png.sigma.npy", sigma_px.astype(np.float32))
+    return tmp_path / "photo.png", pixels, tmp_path / "photo.png.sigma.npy"
+
+
+def run(name, photo, out, *options):
+    return command.main([name, str(photo), "-o", str(out), *map(str, options)])
+
+
+@pytest.mark.parametrize(
+    "name, results",
+    [
+        ("magnify", ["photo.png.magnified.png"]),
+        ("refocus", ["photo.png.refocused.png"]),
+        ("depth", ["photo.png.depth16.png"]),
+        ("segment", ["photo.png.cutout.png", "photo.png.mask.png"]),
+        ("deblur", ["photo.png.deblurred.png"]),
+    ],
+)
+def test_every_application_writes_its_results_and_leaves_what_is_sharp(
+    photo, tmp_path, name, results
+):
+    path, pixels, map_path = photo
+    assert run(name, path, tmp_path / "out", "--map", map_path) == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == results
+    result = np.asarray(Image.open(tmp_path / "out" / results[-1]))
+    assert result.shape[:2] == (40, 60)
+    if result.ndim == 3:
+        np.testing.assert_array_equal(result[:, :25], pixels[:, :25])
+        assert name == "refocus" or (result[:, 35:] != pixels[:, 35:]).any()
+
+
+def test_depth_is_written_in_16_bits_and_in_metres(photo, tmp_path):
+    path, _, map_path = photo
+    camera = ("--focal-length", 50, "--f-number", 2, "--focus-distance", 2, "--sensor-width", 36)
+    assert run("depth", path, tmp_path, "--map", map_path, *camera) == 0
+    stored = cv2.imread(str(tmp_path / "photo.png.depth16.png"), cv2.IMREAD_UNCHANGED)
+    assert stored.dtype == np.uint16
+    assert (stored[:, :30] == 0).all() and (stored[:, 30:] == 65535).all()
+    metres = np.load(tmp_path / "photo.png.depth_m.npy")
+    # alpha = (f1/S1) * D: 51.28 mm / 2000 mm * 25 mm = 0.641 mm, of 60 px on 36 mm: 1.07 px;
+    # a blur of 2 px is a circle of 8 px: beyond infinity.
+    assert (metres[:, :30] == 2).all() and np.isinf(metres[:, 30:]).all()
+
+
+def test_half_a_camera_is_refused_before_any_work(photo, tmp_path, capsys):
+    path, _, map_path = photo
+    assert run("depth", path, tmp_path / "out", "--map", map_path, "--f-number", 2) == 1
+    assert "error: depth in metres takes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_point_in_focus_is_column_and_row(photo, tmp_path):
+    path, pixels, map_path = photo
+    options = ("--map", map_path, "--at", "50,5", "--sharpen", 0)
+    assert run("refocus", path, tmp_path, *options) == 0
+    result = np.asarray(Image.open(tmp_path / "photo.png.refocused.png"))
+    np.testing.assert_allclose(result[:, 45:].astype(int), pixels[:, 45:], atol=1)  # right: kept
+    assert result[:, :20].std() < 0.5 * pixels[:, :20].std()  # left: blurred
+
+
+def test_a_turned_photo_is_upright_and_keeps_its_colour_profile(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif, icc_profile=profile)
+    np.save(tmp_path / "a.npy", np.zeros((30, 20), np.float32))
+    assert run("magnify", tmp_path / "a.png", tmp_path, "--map", tmp_path / "a.npy") == 0
+    written = Image.open(tmp_path / "a.png.magnified.png")
+    np.testing.assert_array_equal(np.asarray(written), np.rot90(pixels, -1))
+    assert written.info["icc_profile"] == profile
+    assert written.getexif().get(0x0112, 1) == 1
+
+
+def test_16_bits_stay_16_bits(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
+    write_png(tmp_path / "deep.png", pixels)
+    np.save(tmp_path / "deep.npy", np.zeros((20, 30), np.float32))
+    assert run("magnify", tmp_path / "deep.png", tmp_path, "--map", tmp_path / "deep.npy") == 0
+    written = cv2.imread(str(tmp_path / "deep.png.magnified.png"), cv2.IMREAD_UNCHANGED)
+    assert written.dtype == np.uint16
+    np.testing.assert_array_equal(written[..., ::-1], pixels)
+
+
+def test_what_cannot_be_done_is_named_and_the_rest_is_done(photo, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        write_png(folder / name, photo[1])
+        np.save(maps / f"{name}.sigma.npy", np.zeros((40, 60), np.float32))
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:500])
+    (maps / "c.png.sigma.npy").unlink()
+    np.save(maps / "d.png.sigma.npy", np.zeros((40, 59), np.float32))
+    assert run("magnify", folder, tmp_path / "out", "--map", maps) == 3
+    errors = capsys.readouterr().err
+    assert all(name in errors for name in ("b.png", "c.png.sigma.npy", "d.png.sigma.npy"))
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.png.magnified.png"]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--map", "nowhere.npy"), "nowhere.npy"),
+        (("--weights", "nowhere"), "nowhere"),
+        (("--map", "{map}", "--factor", "0.5"), "received 0.5"),
+    ],
+)
+def test_errors_are_one_line(photo, tmp_path, capsys, options, message):
+    options = [option.format(map=photo[2]) for option in options]
+    assert run("magnify", photo[0], tmp_path / "out", *options) == 1
+    errors = capsys.readouterr().err.strip()
+    assert errors.startswith("error: ") and message in errors and "\n" not in errors
+
+
+def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):
+    write_png(tmp_path / "other.png", photo[1])
+    arguments = ["magnify", str(photo[0]), str(tmp_path / "other.png")]
+    assert command.main([*arguments, "-o", str(tmp_path), "--map", str(photo[2])]) == 1
+    assert "one photo" in capsys.readouterr().err
+
+
+def test_predicts_with_the_weights_of_a_run(photo, tmp_path):
+    settings = config.PRESETS["tiny"].config
+    checkpoint = tf.train.Checkpoint(blur_estimation=build_blur_estimation(settings.network.width))
+    checkpoint.save(str(tmp_path / "run" / "best" / "ckpt"))
+    config.save(settings, tmp_path / "run" / "config.json")
+    weights = ("--weights", tmp_path / "run")
+    assert run("magnify", photo[0], tmp_path / "out", *weights, "--format", "jpg") == 0
+    data = (tmp_path / "out" / "photo.png.magnified.jpg").read_bytes()
+    assert Image.open(io.BytesIO(data)).size == (60, 40)
+
+
+def test_a_subjects_own_blur_is_told_and_taken_off():
+    sigma_px = np.full((20, 30), 3.0, np.float32)
+    sigma_px[:10] = 0.8
+    assert command.sharp_level(sigma_px) == pytest.approx(0.8)
+    floored = command.without_floor(sigma_px, 0.8)
+    assert (floored[:10] == 0).all()
+    assert floored[15, 0] == pytest.approx(np.sqrt(3.0**2 - 0.8**2), rel=1e-5)
+    assert command.sharp_level(np.full((5, 5), 4.0)) == command.SHARP_AUTO_MAX_PX

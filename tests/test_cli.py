@@ -1,0 +1,200 @@
+"""The command `dmenet`: it finds its modules, answers fast, and fails politely."""
+
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from dmenet_tf import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def dmenet(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "dmenet_tf.cli", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=120, **options
+    )
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A module of a name, whose `main` does what is given."""
+
+    def make(name, main):
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(main=main))
+
+    return make
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["predictt"]])
+def test_answers_without_tensorflow(arguments):
+    program = (
+        "import sys; from dmenet_tf.cli import main; main(sys.argv[1:]);"
+        "heavy = {'tensorflow', 'keras', 'cv2', 'numpy', 'skimage'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_fits_a_screen_names_every_command_and_shows_an_example(capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 80
+    assert all(f"\n    {name} " in text for name in cli.COMMANDS)
+    assert "dmenet predict photos/ -o maps" in text
+
+
+def test_without_a_command_it_shows_the_help_and_fails(capsys):
+    assert cli.main([]) == 2
+    assert "commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("typed, meant", [("predicct", "predict"), ("aply", "apply")])
+def test_a_misspelt_command_is_suggested(capsys, typed, meant):
+    assert cli.main([typed]) == 2
+    assert capsys.readouterr().err == f"error: no command `{typed}`: did you mean `{meant}`?\n"
+
+
+def test_a_word_like_no_command_lists_them(capsys):
+    assert cli.main(["xyz"]) == 2
+    assert "one of train, synthesize" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS.keys() - {"completion"}))
+def test_the_rest_goes_to_the_commands_module(stand_in, name):
+    received = []
+    stand_in(cli.COMMANDS[name].module, lambda argv: received.append(argv) or 7)
+    assert cli.main([name, "a", "--help"]) == 7
+    assert received == [["a", "--help"]]
+
+
+@pytest.mark.parametrize("name", ["train", "synthesize", "predict", "apply"])
+def test_the_modules_are_there(name):
+    assert callable(__import__(cli.COMMANDS[name].module, fromlist=["main"]).main)
+
+
+def test_a_missing_library_names_the_extra(monkeypatch, capsys):
+    def fail(name):
+        raise ImportError("No module named 'grpc'", name="grpc")
+
+    monkeypatch.setattr(cli.importlib, "import_module", fail)
+    assert cli.main(["serve"]) == 1
+    assert "pip install 'dmenet-tf[serving]'" in capsys.readouterr().err
+
+
+def test_a_missing_module_of_the_project_is_no_missing_library(monkeypatch, capsys):
+    def fail(name):
+        raise ModuleNotFoundError("No module named 'serving'", name="serving")
+
+    monkeypatch.setattr(cli.importlib, "import_module", fail)
+    assert cli.main(["serve"]) == 1
+    assert "not part of this installation" in capsys.readouterr().err
+
+
+def test_an_interruption_leaves_no_traceback(stand_in, capsys):
+    def main(argv):
+        raise KeyboardInterrupt
+
+    stand_in("dmenet_tf.predict", main)
+    assert cli.main(["predict"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_leaves_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "dmenet_tf.cli", "--help"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(write)
+    assert done.returncode == 141 and done.stderr == ""
+
+
+# --- completion ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bash_script(tmp_path_factory):
+    path = tmp_path_factory.mktemp("completion") / "dmenet.bash"
+    done = dmenet("completion", "bash")
+    assert done.returncode == 0, done.stderr
+    path.write_text(done.stdout)
+    return path
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ([""], set(cli.COMMANDS)),
+        (["pre"], {"predict"}),
+        (["apply", ""], {"magnify", "refocus", "depth", "segment", "deblur"}),
+        (["apply", "magnify", "--fac"], {"--factor"}),
+        (["apply", "segment", "--rule", ""], {"otsu", "fixed", "paper", "hysteresis"}),
+        (["predict", "--over"], {"--overwrite"}),
+        (["train", "--preset", ""], {"paper", "demo", "small", "tiny"}),
+        (["train", "--lambda-a"], {"--lambda-adversarial", "--lambda-aux"}),
+        (["completion", ""], {"bash", "zsh", "fish"}),
+        (["predict", "pho"], {"photo.jpg"}),
+    ],
+)
+def test_bash_completes(bash_script, tmp_path, words, expected):
+    (tmp_path / "photo.jpg").touch()
+    driver = (
+        f'source "{bash_script}"; complete -p dmenet >&2; COMP_WORDS=("$@");'
+        "COMP_CWORD=$(($# - 1)); _shtab_dmenet; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(
+        ["bash", "-c", driver, "bash", "dmenet", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "-F _shtab_dmenet dmenet" in done.stderr
+    assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize(
+    "shell, mark", [("zsh", "#compdef dmenet"), ("fish", "complete -c dmenet")]
+)
+def test_other_shells_have_scripts(capsys, shell, mark):
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert mark in script and "magnify" in script and "lambda-aux" in script
+
+
+def test_an_unknown_shell_is_refused():
+    done = dmenet("completion", "cmd")
+    assert done.returncode == 2 and "cmd" in done.stderr
+
+
+def test_the_training_options_that_are_completed_are_those_of_training(capsys):
+    from dmenet_tf import train
+
+    with pytest.raises(SystemExit):
+        train.parse(["--help"])
+    text = capsys.readouterr().out
+    options = [
+        action.option_strings[0]
+        for action in cli._training_options()._actions
+        if action.option_strings[0] != "-h"
+    ]
+    assert len(options) > 30
+    assert [option for option in options if option not in text] == []
