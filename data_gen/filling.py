@@ -62,37 +62,72 @@ def blend_near_layers(base, image, layer_index, kernels, first_near, floor):
         [H, W, 3].
     """
     radius = kernels.shape[1] // 2
-    size = tf.shape(layer_index)
     inner = layer_index[radius:-radius, radius:-radius]
+    size = tf.shape(inner)
     present = tf.sort(tf.unique(tf.reshape(layer_index, [-1]))[0])
     present = tf.boolean_mask(present, present >= first_near)
     planes = tf.transpose(tf.concat([image, tf.ones_like(image[..., :1])], axis=-1), [2, 0, 1])
 
-    def blend(i, out, coverage):
+    def blend(i, state):
         layer = present[i]
-        known = inner < layer
-        # With nothing behind it, a layer is blended as the paper has it.
-        some = tf.reduce_any(known)
-        filled = pull_push(tf.math.divide_no_nan(out, coverage), known)
-        out, coverage = tf.where(some, filled, out), tf.where(some, 1.0, coverage)
-        mask = tf.cast(layer_index == layer, tf.float32)
-        blurred = tf.transpose(_convolve(planes * mask, kernels[layer], size), [1, 2, 0])
+        # Only what the layer's blur reaches changes; a hole is continued from a little farther.
+        top, left, bottom, right = _reach(layer_index == layer, size, radius)
+        mask = tf.cast(
+            layer_index[top : bottom + 2 * radius, left : right + 2 * radius] == layer, tf.float32
+        )
+        part = planes[:, top : bottom + 2 * radius, left : right + 2 * radius]
+        blurred = tf.transpose(_convolve(part * mask, kernels[layer]), [1, 2, 0])
         blurred = tf.ensure_shape(blurred, [None, None, 4])
+        behind = _continued(state, inner, layer, (top, left, bottom, right))
         alpha = blurred[..., 3:]
         alpha = tf.where(alpha < floor, 0.0, alpha)
-        out = out * (1.0 - alpha) + blurred[..., :3]
-        return i + 1, out, coverage * (1.0 - alpha) + alpha
+        light = tf.concat([blurred[..., :3], alpha], axis=-1)
+        changed = behind * (1.0 - alpha) + light
+        pad = [[top, size[0] - bottom], [left, size[1] - right], [0, 0]]
+        inside = tf.pad(tf.ones_like(alpha, tf.bool), pad)
+        return i + 1, tf.where(inside, tf.pad(changed, pad), state)
 
-    behind = tf.cast(inner < first_near, tf.float32)[..., None]
-    start = (0, tf.math.multiply_no_nan(base, behind), behind)
-    shapes = (tf.TensorShape([]), *(tf.TensorShape([None, None, c]) for c in (3, 1)))
-    _, out, coverage = tf.while_loop(lambda i, *_: i < tf.size(present), blend, start, shapes)
-    return out / coverage
+    seen = tf.cast(inner < first_near, tf.float32)[..., None]
+    start = (0, tf.concat([tf.math.multiply_no_nan(base, seen), seen], axis=-1))
+    shapes = (tf.TensorShape([]), tf.TensorShape([None, None, 4]))
+    _, state = tf.while_loop(lambda i, _: i < tf.size(present), blend, start, shapes)
+    return state[..., :3] / state[..., 3:]
 
 
-def _convolve(planes, kernel, size):
+def _reach(mask, size, radius):
+    """Box (top, left, bottom, right) of the picture that a mask [H + 2R, W + 2R] is blurred into.
+
+    It holds at least a pixel.
+    """
+    box = []
+    for axis in (0, 1):
+        places = tf.where(tf.reduce_any(mask, axis=1 - axis))[:, 0]
+        first = tf.cast(tf.reduce_min(places), tf.int32) - 2 * radius
+        last = tf.cast(tf.reduce_max(places), tf.int32)
+        first = tf.clip_by_value(first, 0, size[axis] - 1)
+        box.append((first, tf.clip_by_value(last, first, size[axis] - 1) + 1))
+    (top, bottom), (left, right) = box
+    return top, left, bottom, right
+
+
+def _continued(state, inner, layer, box):
+    """The picture so far [h, w, 4] (light and coverage) in a box, continued behind a layer."""
+    size = tf.shape(inner)
+    (top, left, bottom, right), margin = box, 2**LEVELS
+    first = tf.maximum(top - margin, 0), tf.maximum(left - margin, 0)
+    last = tf.minimum(bottom + margin, size[0]), tf.minimum(right + margin, size[1])
+    part = state[first[0] : last[0], first[1] : last[1]]
+    known = inner[first[0] : last[0], first[1] : last[1]] < layer
+    filled = pull_push(tf.math.divide_no_nan(part[..., :3], part[..., 3:]), known)
+    filled = tf.concat([filled, tf.ones_like(filled[..., :1])], axis=-1)
+    # With nothing behind it, a layer is blended as the paper has it.
+    filled = tf.where(tf.reduce_any(known), filled, part)
+    return filled[top - first[0] : bottom - first[0], left - first[1] : right - first[1]]
+
+
+def _convolve(planes, kernel):
     """planes [C, H + 2R, W + 2R] with one kernel: the part [C, H, W] that needs no border."""
-    reach = kernel.shape[0] - 1
+    size, reach = tf.shape(planes)[1:], kernel.shape[0] - 1
     spectrum = tf.signal.rfft2d(planes, size) * tf.signal.rfft2d(kernel, size)[None]
     full = tf.signal.irfft2d(spectrum, size)
     # Circular: the first `reach` rows and columns hold what wrapped around.
