@@ -113,7 +113,7 @@ def _restore(path: str, **models: keras.Model) -> None:
     try:
         status = tf.train.Checkpoint(**models).restore(path)
         status.assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError) as error:
+    except (tf.errors.OpError, AssertionError, IndexError) as error:  # IndexError: cut short
         raise ValueError(
             f"a run's checkpoint must be whole and of its configuration; received {path}: "
             f"{str(error).splitlines()[0]}"
