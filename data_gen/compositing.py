@@ -12,7 +12,10 @@ in linear light, and filling of the background behind near objects (`filling.py`
 
 How it is computed: the picture is cut into tiles. A tile and its margin of 14 px see few of the
 layers, and the separable blur of a tile is two small matrix products with banded matrices
-[TILE, TILE + 2*RADIUS], one per layer. A crop costs only its own tiles.
+[TILE, TILE + 2*RADIUS], one per layer. A crop costs only its own tiles. The tile is compiled by
+XLA, once a process, into a loop over its layers that stays in the processor's cache: half the time
+of the same sums layer after layer in whole arrays (tests/benchmarks/render.py), which is how
+kernels that are not separable are applied.
 
 Shapes: image [H, W, 3] float in [0, 1], RGB; depth [H, W] > 0; all float32.
 """
@@ -84,33 +87,20 @@ def _double_lens(lens):
     )
 
 
-# --- blur of a tile ------------------------------------------------------------------------------
+# --- kernels of a tile ---------------------------------------------------------------------------
 
 
 def gaussian_bands(sigma_px: tf.Tensor) -> tf.Tensor:
-    """Blur of a window's axis as a matrix: sigma [L] pixels -> [L, TILE, WINDOW]."""
-    taps = apertures.gaussian_taps(sigma_px)
+    """Blur of a window's axis as a matrix: sigma [L] pixels -> [L', TILE, WINDOW].
+
+    L' is L rounded up to a multiple of MAX_LAYERS: one shape for nearly every picture.
+    """
+    room = tf.math.floormod(-tf.size(sigma_px), MAX_LAYERS)
+    taps = apertures.gaussian_taps(tf.pad(sigma_px, [[0, room]]))
     # Row i of a band holds the taps at columns i .. i + 2*RADIUS.
     rows = tf.pad(taps, [[0, 0], [0, WINDOW + 1 - taps.shape[1]]])
     flat = tf.tile(rows, [1, TILE])[:, : TILE * WINDOW]
     return tf.reshape(flat, [-1, TILE, WINDOW])
-
-
-def _blur_by_bands(stack, bands, present):
-    """stack [l, WINDOW, 4, WINDOW] -> [l, TILE, 4, TILE], layer by layer."""
-    band = tf.gather(bands, present)
-    blurred = tf.matmul(tf.reshape(stack, [-1, WINDOW * 4, WINDOW]), band, transpose_b=True)
-    blurred = tf.matmul(band, tf.reshape(blurred, [-1, WINDOW, 4 * TILE]))
-    return tf.reshape(blurred, [-1, TILE, 4, TILE])
-
-
-def _blur_by_spectra(stack, spectra, present):
-    """The same with any kernel: circular, but the margin takes all that wraps around."""
-    spectrum = tf.signal.rfft2d(tf.transpose(stack, [0, 2, 1, 3]), [FFT_SIDE] * 2)
-    spectrum *= tf.gather(spectra, present)[:, None]
-    blurred = tf.signal.irfft2d(spectrum, [FFT_SIDE] * 2)
-    kept = slice(2 * RADIUS, 2 * RADIUS + TILE)
-    return tf.transpose(blurred[..., kept, kept], [0, 2, 1, 3])
 
 
 def symmetric_index(index: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -151,19 +141,19 @@ def blend_layers(
     if first_near is None:
         first_near = tf.argmin(sigma_px, output_type=tf.int32) + 1
     if realism.aperture == "gaussian":
-        blur, parameters = _blur_by_bands, gaussian_bands(sigma_px)
+        blend, parameters = blend_by_bands, gaussian_bands(sigma_px)
     if realism.aperture != "gaussian" or realism.fill_background:
         in_front = tf.range(tf.size(sigma_px)) >= first_near
         kernels = apertures.kernels(sigma_px, in_front, realism)
     if realism.aperture != "gaussian":
-        blur, parameters = _blur_by_spectra, tf.signal.rfft2d(kernels, [FFT_SIDE] * 2)
+        blend, parameters = _blend_by_spectra, tf.signal.rfft2d(kernels, [FFT_SIDE] * 2)
     if not realism.fill_background:
-        return _blend_tiles(image, layer_index, (top, left, height, width), blur, parameters)
+        return blend_tiles(image, layer_index, (top, left, height, width), blend, parameters)
     # Holes are filled from beyond a crop too: from as far as a blurred rim reaches.
     margin = 0 if crop is None else RADIUS
     inner = (top - margin, left - margin, height + 2 * margin, width + 2 * margin)
     behind = tf.where(layer_index < first_near, layer_index, NO_LAYER)
-    base = _blend_tiles(image, behind, inner, blur, parameters)
+    base = blend_tiles(image, behind, inner, blend, parameters)
     outer = (inner[0] - RADIUS, inner[1] - RADIUS, inner[2] + 2 * RADIUS, inner[3] + 2 * RADIUS)
     image, layer_index = cut_mirrored(image, *outer), cut_mirrored(layer_index, *outer)
     blended = filling.blend_near_layers(
@@ -172,8 +162,8 @@ def blend_layers(
     return blended[margin : margin + height, margin : margin + width]
 
 
-def _blend_tiles(image, layer_index, crop, blur, parameters):
-    """Strip by strip, tile by tile; NaN where no layer reaches a pixel."""
+def blend_tiles(image, layer_index, crop, blend, parameters):
+    """Strip by strip, tile by tile, each by `blend`; NaN where no layer reaches a pixel."""
     top, left, height, width = crop
     rows, columns = -(-height // TILE), -(-width // TILE)
 
@@ -186,7 +176,9 @@ def _blend_tiles(image, layer_index, crop, blur, parameters):
         def tile(column):
             window = tf.slice(planes, [0, 0, column * TILE], [WINDOW, 3, WINDOW])
             window_layers = tf.slice(layers, [0, column * TILE], [WINDOW, WINDOW])
-            return _blend_window(window, window_layers, blur, parameters)
+            present = tf.sort(tf.unique(tf.reshape(window_layers, [-1]))[0])
+            present = tf.boolean_mask(present, present != NO_LAYER)
+            return blend(window, window_layers, present, parameters)
 
         tiles = tf.map_fn(tile, tf.range(columns), fn_output_signature=_TILE_SPEC)
         return tf.reshape(tf.transpose(tiles, [1, 0, 2, 3]), [TILE, columns * TILE, 3])
@@ -199,19 +191,73 @@ def _blend_tiles(image, layer_index, crop, blur, parameters):
 _TILE_SPEC = tf.TensorSpec([TILE, TILE, 3])
 
 
-def _blend_window(window, window_layers, blur, parameters):
-    """One tile: window [WINDOW, 3, WINDOW], its layers [WINDOW, WINDOW] -> [TILE, TILE, 3]."""
-    present = tf.sort(tf.unique(tf.reshape(window_layers, [-1]))[0])
-    present = tf.boolean_mask(present, present != NO_LAYER)
+# The tile's blends: window [WINDOW, 3, WINDOW], its layers [WINDOW, WINDOW] and which of them are
+# present [l], ascending, -> [TILE, TILE, 3].
+
+
+def blend_by_bands(window, window_layers, present, bands):
+    """Separable kernels, compiled. `bands`: [L, TILE, WINDOW]."""
+    count = tf.size(present)
+    # XLA compiles for shapes: the number of layers present must not be one of them.
+    room = tf.shape(bands)[0]
+    present = tf.reshape(tf.pad(present, [[0, room - count]]), [room])
+    window = tf.ensure_shape(window, [WINDOW, 3, WINDOW])
+    window_layers = tf.ensure_shape(window_layers, [WINDOW, WINDOW])
+    return _compiled_blend(window, window_layers, present, count, bands)
+
+
+@tf.function(jit_compile=True)
+def _compiled_blend(window, window_layers, present, count, bands):
+    def blend(i, out, coverage):
+        # tf.gather: with present[i], XLA would compile anew for every value of `count`.
+        layer = tf.gather(present, i)
+        mask, band = tf.cast(window_layers == layer, tf.float32)[:, None], tf.gather(bands, layer)
+        stack = tf.reshape(tf.concat([window * mask, mask], axis=1), [4 * WINDOW, WINDOW])
+        blurred = tf.reshape(tf.matmul(stack, band, transpose_b=True), [WINDOW, 4 * TILE])
+        blurred = tf.reshape(tf.matmul(band, blurred), [TILE, 4, TILE])
+        alpha = blurred[:, 3]
+        alpha = tf.where(alpha < MASK_FLOOR, 0.0, alpha)
+        out = out * (1.0 - alpha)[:, None] + blurred[:, :3]
+        return i + 1, out, coverage * (1.0 - alpha) + alpha
+
+    start = (0, tf.zeros([TILE, 3, TILE]), tf.zeros([TILE, TILE]))
+    _, out, coverage = tf.while_loop(lambda i, *_: i < count, blend, start)
+    # A pixel's own layer weighs at least 0.0015 (a disc of 28 px): where all pixels have a layer,
+    # coverage is never 0.
+    return tf.transpose(out / coverage[:, None], [0, 2, 1])
+
+
+def blend_by_bands_plain(window, window_layers, present, bands):
+    """`blend_by_bands` without XLA, to measure against."""
+    stack = _masked(window, window_layers, present)
+    band = tf.gather(bands, present)
+    blurred = tf.matmul(tf.reshape(stack, [-1, WINDOW * 4, WINDOW]), band, transpose_b=True)
+    blurred = tf.matmul(band, tf.reshape(blurred, [-1, WINDOW, 4 * TILE]))
+    return _blend_blurred(tf.reshape(blurred, [-1, TILE, 4, TILE]))
+
+
+def _blend_by_spectra(window, window_layers, present, spectra):
+    """Any kernel: circular convolution, but the margin takes all that wraps around."""
+    stack = tf.transpose(_masked(window, window_layers, present), [0, 2, 1, 3])
+    spectrum = tf.signal.rfft2d(stack, [FFT_SIDE] * 2) * tf.gather(spectra, present)[:, None]
+    blurred = tf.signal.irfft2d(spectrum, [FFT_SIDE] * 2)
+    kept = slice(2 * RADIUS, 2 * RADIUS + TILE)
+    return _blend_blurred(tf.transpose(blurred[..., kept, kept], [0, 2, 1, 3]))
+
+
+def _masked(window, window_layers, present):
+    """Each layer's part of the window and its mask, [l, WINDOW, 4, WINDOW]."""
     mask = tf.cast(window_layers[None] == present[:, None, None], tf.float32)[:, :, None]
-    blurred = blur(tf.concat([window[None] * mask, mask], axis=2), parameters, present)
+    return tf.concat([window[None] * mask, mask], axis=2)
+
+
+def _blend_blurred(blurred):
+    """Blurred layers [l, TILE, 4, TILE] back to front -> [TILE, TILE, 3]."""
     alpha = blurred[:, :, 3]
     alpha = tf.where(alpha < MASK_FLOOR, 0.0, alpha)
     through = _light_through(alpha)
     colour = tf.reduce_sum(blurred * through[:, :, None], axis=0)[:, :3]
     coverage = tf.reduce_sum(alpha * through, axis=0)
-    # A pixel's own layer weighs at least 0.0015 (a disc of 28 px): where all pixels have a layer,
-    # coverage is never 0.
     return tf.transpose(colour / coverage[:, None], [0, 2, 1])
 
 
