@@ -25,6 +25,7 @@ setup(
         "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "matplotlib",
+        "psutil",  # free memory, by which predict chooses its tiles
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
