@@ -225,7 +225,7 @@ def side_by_side(image: np.ndarray, share: np.ndarray, sigma_max_px: float) -> n
 
 def _scale(height: int, sigma_max_px: float) -> np.ndarray:
     """A bar of the map's colours with its ends in pixels, white beside it."""
-    size = min(1.0, max(0.35, height / 1000)) * max(1.0, height / 2000)  # of the letters
+    size = max(0.35, height / 1000)  # of the letters
     line = max(1, round(size))
     labels = [f"{sigma_max_px:.3g} px", "sigma", "0"]
     boxes = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line)[0] for text in labels]

@@ -69,7 +69,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--write", type=_forms, action="extend", metavar="FORMS", help="see below")
     add("--tile", type=_tile, default="auto", help="side in px, 0 = whole, or auto (default)")
     add("--max-side", type=int, metavar="N", help="reduce larger photos to N px, for speed")
-    add("--sharp-below", type=float, default=1.0, metavar="PX", help="sigma that counts as sharp")
+    add(
+        "--sharp-below",
+        type=float,
+        default=1.0,
+        metavar="PX",
+        help="sigma that counts as sharp, in pixels that the network sees (default 1)",
+    )
     add("--max-pixels", type=float, default=MAX_PIXELS / 1e6, metavar="M",
         help="refuse photos above M million pixels (default %(default)g)")  # fmt: skip
     add("--overwrite", action="store_true", help="write again what is already there")
@@ -212,7 +218,9 @@ class _Folder:
         for form in dict.fromkeys([*self.forms, *present]):
             path = output_path(self.out, photo.name, SUFFIXES[form])
             write_map(path, form, sigma_px, metadata, image)
-        figures = summaries.measure(sigma_px, self.options.sharp_below, largest)
+        # The network cannot tell less than its own pixel, which of a reduced photo is larger.
+        sharp_below_px = self.options.sharp_below / self.predictor.scale(*shape)
+        figures = summaries.measure(sigma_px, sharp_below_px, largest)
         values = summaries.summary(photo, shape, figures, seconds, metadata, self._made_with(photo))
         summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)
 
