@@ -159,7 +159,7 @@ def _framed(x):
 
 
 class _Frames:
-    """Writes the frames of framed maps. Which pixels are meant is worked out once for each level."""
+    """Writes the frames of framed maps; which pixels that means is worked out once a level."""
 
     def __init__(self, images):
         batch, height, width = tf.unstack(tf.shape(images)[:3])
