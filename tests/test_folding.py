@@ -1,17 +1,21 @@
 """The folded inference graph against the Keras model that it was made from."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from authors_graph import recipe
 
 from dmenet_tf.folding import fold
 from dmenet_tf.networks import build_blur_estimation, build_sharpness_calibration
+from dmenet_tf.published import published_names
 
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
 
 
 def trained_looking(width=0.0625, seed=0):
     """B with batch normalisations whose statistics all matter."""
+    keras.utils.set_random_seed(seed)
     model = build_blur_estimation(width)
     rng = np.random.default_rng(seed)
     for layer in model.layers:
@@ -47,6 +51,39 @@ def test_equals_the_model_everywhere(model, folded, size):
     assert expected.std() > 0.02
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_equals_the_published_graph(shared):
+    model = build_blur_estimation()
+    for name, variable in published_names(model).items():
+        variable.assign(recipe(name, variable.shape))
+    reference = np.load(shared / "reference" / "authors_graph" / "outputs.npz")
+    actual = fold(model)(reference["image"]).numpy()
+    assert np.abs(actual - reference["defocus"]).max() < 1e-4 * np.abs(reference["defocus"]).max()
+    expected = model(reference["image"], training=False)["defocus"].numpy()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_mixed_precision_model_folds_to_float32(model):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        mixed = build_blur_estimation(0.0625)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    mixed.set_weights(model.get_weights())
+    images = np.random.default_rng(2).random((1, 32, 32, 3), np.float32)
+    expected = model(images, training=False)["defocus"].numpy()
+    np.testing.assert_allclose(fold(mixed)(images).numpy(), expected, rtol=0, atol=1e-5)
+
+
+def test_saved_model_gives_the_same_map(model, folded, tmp_path):
+    module = fold(model)
+    serve = tf.function(module.__call__, input_signature=[IMAGES])
+    tf.saved_model.save(module, str(tmp_path), signatures=serve)
+    images = tf.random.stateless_uniform((2, 32, 16, 3), (0, 2))
+    served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](images=images)
+    (defocus,) = served.values()
+    np.testing.assert_allclose(defocus.numpy(), folded(images).numpy(), rtol=0, atol=1e-6)
 
 
 def test_one_trace_serves_all_sizes(folded):
