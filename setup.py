@@ -40,5 +40,6 @@ setup(
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
         # scikit-learn: a second opinion on the metrics.
         "test": ["pytest", "ruff", "scikit-learn"],
+        "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
 )
