@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # nearly twice as fast (folding.py)
 
 DETECTION, RENDERED = ("cuhk", "dbd"), ("syndof", "segments")
 PROTOCOLS = (*DETECTION, "rtf", *RENDERED)
