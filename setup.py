@@ -31,6 +31,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]"],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
+        "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
         "test": ["pytest", "ruff"],
     },
 )
