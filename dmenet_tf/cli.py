@@ -7,6 +7,7 @@ does not wait for TensorFlow.
 """
 
 import argparse
+import dataclasses
 import difflib
 import importlib
 import importlib.metadata
@@ -161,16 +162,21 @@ def _training_options() -> argparse.ArgumentParser:
     parser.add_argument("--preset", choices=tuple(PRESETS))
     parser.add_argument("--config", help="a configuration file instead of a preset")
     parser.add_argument("--resume", action="store_true", help="continue the run in its folder")
-    for group in typing.get_type_hints(Config).values():
-        for name, kind in typing.get_type_hints(group).items():
-            flag = f"--{name.replace('_', '-')}"
-            if kind is bool:
-                parser.add_argument(flag, action=argparse.BooleanOptionalAction)
-            elif typing.get_origin(kind) is typing.Literal:
-                parser.add_argument(flag, choices=typing.get_args(kind))
-            else:
-                parser.add_argument(flag)
+    _add_fields(parser, Config)
     return parser
+
+
+def _add_fields(parser: argparse.ArgumentParser, group) -> None:
+    for name, kind in typing.get_type_hints(group).items():
+        flag = f"--{name.replace('_', '-')}"
+        if dataclasses.is_dataclass(kind):
+            _add_fields(parser, kind)
+        elif kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction)
+        elif typing.get_origin(kind) is typing.Literal:
+            parser.add_argument(flag, choices=typing.get_args(kind))
+        else:
+            parser.add_argument(flag)
 
 
 def _completion(argv: list[str]) -> int:
