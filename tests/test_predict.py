@@ -151,6 +151,8 @@ def test_reduced_photos_state_their_scale(tmp_path, quick, weights_file):
     sigma_px, metadata = read_map(out / "a.png.sigma16.png")
     assert metadata.sigma_max_px == 14 and sigma_px.shape == (32, 64)
     assert np.abs(np.load(out / "a.png.sigma.npy") - sigma_px).max() <= 14 / 65535
+    # 1 px of what the network sees is 2 px of the photo.
+    assert json.loads((out / "a.png.json").read_text())["sharp_below_px"] == 2
     # Another option makes other maps, and what stands there is written anew.
     before = np.load(out / "a.png.sigma.npy")
     assert run(*command) == 0
