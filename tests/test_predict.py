@@ -302,7 +302,8 @@ def test_a_photo_through_a_pipe_in_a_process_of_its_own(tmp_path, weights):
     assert done.returncode == 0, done.stderr.decode()
     assert b"1 photo: 1 written" in done.stdout and not done.stderr
     expected = Predictor(weights).sigma_px(image)
-    np.testing.assert_allclose(np.load(tmp_path / "stdin.sigma.npy"), expected, atol=1e-5)
+    # 1e-5 of `defocus`: a process of its own takes oneDNN's kernels, this one perhaps not.
+    np.testing.assert_allclose(np.load(tmp_path / "stdin.sigma.npy"), expected, atol=7e-5)
 
 
 def test_the_authors_graph_through_the_command(tmp_path, shared, capsys):
