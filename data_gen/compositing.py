@@ -13,9 +13,10 @@ in linear light, and filling of the background behind near objects (`filling.py`
 How it is computed: the picture is cut into tiles. A tile and its margin of 14 px see few of the
 layers, and the separable blur of a tile is two small matrix products with banded matrices
 [TILE, TILE + 2*RADIUS], one per layer. A crop costs only its own tiles. The tile is compiled by
-XLA, once a process, into a loop over its layers that stays in the processor's cache: half the time
-of the same sums layer after layer in whole arrays (tests/benchmarks/render.py), which is how
-kernels that are not separable are applied.
+XLA, once a process, into a loop over its layers that stays in the processor's cache: half the
+processor's time of the same sums layer after layer in whole arrays (tests/benchmarks/render.py),
+which is how kernels that are not separable are applied. XLA runs one tile at a time: more cores
+are used by more processes (`python -m data_gen --workers`).
 
 Shapes: image [H, W, 3] float in [0, 1], RGB; depth [H, W] > 0; all float32.
 """
