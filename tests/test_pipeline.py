@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from data_gen import compositing, optics, pipeline
 from data_gen.pipeline import Fitted, ProceduralScenes
+from data_gen.realism import Realism
 
 KEY = tf.constant([5, 0])
 
@@ -142,3 +143,13 @@ def test_fitted_scenes_are_kept():
     for index in (2, 0):
         fitted.read(index)
     assert source.reads == 4
+
+
+def test_realism_changes_the_picture_alone_and_stays_a_function_of_seed_and_index(scenes):
+    realism = Realism("disc", linear_light=True, fill_background=True, shot_noise=0.01)
+    plain = pipeline.example(KEY, 3, scenes, 64)
+    real = pipeline.example(KEY, 3, scenes, 64, realism=realism)
+    again = pipeline.example(KEY, 3, scenes, 64, realism=realism)
+    np.testing.assert_array_equal(real["image"], again["image"])
+    np.testing.assert_array_equal(real["defocus"], plain["defocus"])
+    assert 1e-3 < np.abs(real["image"] - plain["image"]).mean() < 0.2
