@@ -27,13 +27,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf.networks.blur_estimation import SIZE_MULTIPLE
+from dmenet_tf.networks.blur_estimation import LEVELS, REFINEMENTS, SIZE_MULTIPLE
 from dmenet_tf.networks.layers import LEAKY_SLOPE, RequireSizeMultiple
-from dmenet_tf.networks.vgg19 import BGR_MEAN
-
-_ENCODER = ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4))  # block, convolutions
-_LEVELS = ((3, 3), (2, 3), (1, 3), (0, 1))  # decoder level, convolutions
-_REFINEMENTS = 7
+from dmenet_tf.networks.vgg19 import BGR_MEAN, CHANNELS_AND_COUNT
 
 
 def fold(model: keras.Model) -> "FoldedBlurEstimation":
@@ -50,10 +46,10 @@ def fold(model: keras.Model) -> "FoldedBlurEstimation":
             continue
         weights[name] = _folded(layer, layers.get(name.replace("conv", "bn")))
     weights["conv1_1"] = _preprocessing_folded(*weights["conv1_1"])
-    for level, _ in _LEVELS:
+    for level, skip, _, _ in LEVELS:
         name = f"level{level}_conv1"
         kernel, bias = weights.pop(name)
-        below = kernel.shape[2] - layers[_skip(level)].filters
+        below = kernel.shape[2] - layers[skip].filters
         weights[f"{name}_up"] = (_phase_kernel(kernel[:, :, :below]), None)
         weights[f"{name}_skip"] = (kernel[:, :, below:], bias)
     return FoldedBlurEstimation(
@@ -83,7 +79,7 @@ class FoldedBlurEstimation(tf.Module):
             return frames.repair(y, level)
 
         x, skips = images, {}
-        for block, count in _ENCODER:
+        for block, (_, count) in enumerate(CHANNELS_AND_COUNT, start=1):
             x = _framed(x)
             for i in range(1, count):
                 x = conv(x, f"conv{block}_{i}", block - 1, tf.nn.relu)
@@ -93,22 +89,17 @@ class FoldedBlurEstimation(tf.Module):
                 skips[block - 1] = x
                 x = tf.nn.max_pool2d(x, 2, 2, "VALID")
         x = _framed(x)
-        for level, count in _LEVELS:
+        for level, _, _, count in LEVELS:
             below = _enlarged(_conv(x, *weights[f"level{level}_conv1_up"], "VALID"))
             y = _conv(_framed(skips[level]), *weights[f"level{level}_conv1_skip"], "SAME")
             x = frames.repair(_leaky(y + below), level)
             for i in range(2, count + 1):
                 x = conv(x, f"level{level}_conv{i}", level)
-        for index in range(_REFINEMENTS):
+        for index in range(REFINEMENTS):
             shortcut = _conv(x, *weights[f"refine{index}_shortcut_conv"], "SAME", _leaky)
             x = conv(conv(x, f"refine{index}_conv1"), f"refine{index}_conv2") + shortcut
         x = conv(conv(x, "final_conv1"), "final_conv2")
         return tf.nn.sigmoid(_conv(x, *weights["final_conv3"], "VALID"))
-
-
-def _skip(level):
-    """The encoder's last layer at a decoder level."""
-    return "conv{}_{}".format(*_ENCODER[level])
 
 
 def _folded(convolution, normalisation):
