@@ -1,0 +1,99 @@
+"""What goes over the wire: written once; exporter, server, client, page and tests take it from here.
+
+The service is TensorFlow Serving's `tensorflow.serving.PredictionService` (gRPC), the model is
+`MODEL_NAME`, and it has two signatures:
+
+`serving_default`, pixels in and numbers out
+    images           float32 [N, H, W, 3]  RGB in [0, 1], H and W free
+    -> defocus       float32 [N, H, W, 1]  the network's own label in [0, 1], 1 = most blurred;
+                                           `encoding` in `model` says in which unit
+    -> sigma_px      float32 [N, H, W, 1]  Gaussian sigma of the blur in pixels, 0 .. SIGMA_MAX_PX
+    -> model         string  [N]           JSON, the same for each image (`MODEL_FIELDS`)
+
+`encoded`, files in and files out
+    encoded_images   string  [N]           JPEG or PNG (8 or 16 bit), each of a size of its own;
+                                           an alpha channel is dropped, an EXIF rotation ignored
+    -> sigma_png     string  [N]           PNG, grey, 16 bit, of the image's size:
+                                           round(65535 * sigma_px / SIGMA_MAX_PX)
+    -> size_px       int32   [N, 2]        height, width
+    -> share_sharp   float32 [N]           share of pixels with sigma_px < SHARP_BELOW_PX
+    -> median_sigma_px  float32 [N]        both from the PNG's values, so right to one step of them
+    -> focus_score   float32 [N]           1 - (sigma that a tenth stays below) / SIGMA_MAX_PX
+    -> model         string  [N]           as above
+
+Limits hold for the images of a request together: the model checks each image (whatever server runs
+it), the embedded server their sum. MAX_PIXELS is such that the PNG of any map stays below
+`DEFAULT_MESSAGE_BYTES`, which a gRPC client receives when nobody set a limit. Larger photos go in
+tiles, which `serving.client` does.
+
+| what is wrong | status |
+| --- | --- |
+| no such model, no such version or label | NOT_FOUND |
+| no such signature | FAILED_PRECONDITION |
+| name, dtype or rank of a tensor, an unknown output, pixels beyond [0, 1], no image, no JPEG or PNG, a truncated one, more than MAX_PIXELS or MAX_SIDE_PX | INVALID_ARGUMENT |
+| message above the server's limit | RESOURCE_EXHAUSTED |
+| queue full, model still loading, server stopping: the one status to try again | UNAVAILABLE |
+| deadline passed, in the queue or in the model | DEADLINE_EXCEEDED |
+| the caller went away | CANCELLED |
+
+Imports nothing but the standard library.
+"""  # noqa: E501
+
+MODEL_NAME = "dmenet"
+
+# --- signatures and tensors -------------------------------------------------------------------
+
+SIGNATURE_IMAGES = "serving_default"  # what a request without a signature's name means
+SIGNATURE_ENCODED = "encoded"
+
+IMAGES, ENCODED_IMAGES = "images", "encoded_images"
+DEFOCUS, SIGMA_PX, MODEL = "defocus", "sigma_px", "model"
+SIGMA_PNG, SIZE_PX = "sigma_png", "size_px"
+SHARE_SHARP, MEDIAN_SIGMA_PX, FOCUS_SCORE = "share_sharp", "median_sigma_px", "focus_score"
+
+# Signature -> tensor -> (dtype by NumPy's name or "string", shape; None where free).
+INPUTS = {
+    SIGNATURE_IMAGES: {IMAGES: ("float32", (None, None, None, 3))},
+    SIGNATURE_ENCODED: {ENCODED_IMAGES: ("string", (None,))},
+}
+OUTPUTS = {
+    SIGNATURE_IMAGES: {
+        DEFOCUS: ("float32", (None, None, None, 1)),
+        SIGMA_PX: ("float32", (None, None, None, 1)),
+        MODEL: ("string", (None,)),
+    },
+    SIGNATURE_ENCODED: {
+        SIGMA_PNG: ("string", (None,)),
+        SIZE_PX: ("int32", (None, 2)),
+        SHARE_SHARP: ("float32", (None,)),
+        MEDIAN_SIGMA_PX: ("float32", (None,)),
+        FOCUS_SCORE: ("float32", (None,)),
+        MODEL: ("string", (None,)),
+    },
+}
+# Keys of the JSON in `model`: the fields of `dmenet_tf.mapfiles.Metadata`.
+MODEL_FIELDS = ("model", "encoding", "sigma_max_px", "units", "version", "licence")
+
+# --- units ------------------------------------------------------------------------------------
+
+SIGMA_MAX_PX = 7.0  # data_gen.optics.SIGMA_MAX_PX; a test holds the two together
+PNG_MAX = 65535  # the PNG's value of SIGMA_MAX_PX
+SHARP_BELOW_PX = 1.0
+
+# --- limits -----------------------------------------------------------------------------------
+
+DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own, of what a client receives
+# 2 bytes a pixel, what cannot be compressed, and a byte a row: below DEFAULT_MESSAGE_BYTES.
+MAX_PIXELS = 2_000_000
+MAX_SIDE_PX = 16_384
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # both ways; MAX_PIXELS as float32 RGB are 24 MB
+
+# --- files and addresses ------------------------------------------------------------------------
+
+METADATA_FILE = "assets.extra/dmenet.json"  # in a version's folder: units, labels, model
+LICENCE_FILE = "assets.extra/LICENCE.txt"  # only where the weights have terms of their own
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+DEFAULT_ADDRESS = "127.0.0.1:8500"  # TensorFlow Serving's gRPC port
+DEFAULT_METRICS_PORT = 8501  # and its HTTP port,
+METRICS_PATH = "/monitoring/prometheus/metrics"  # with its path
+ADDRESS_VARIABLE = "DMENET_SERVING_ADDRESS"  # contract tests ask the server there
