@@ -115,10 +115,12 @@ def predict(options) -> int:
     """Writes the maps of `options` (see `build_parser`) and returns the exit code."""
     photos = find_photos(options.inputs, options.out, summaries.is_output)
     _check(options)
-    with quiet_native_stderr():
-        from dmenet_tf.inference import Predictor, check_options
+    from dmenet_tf.anysize import check_options
 
     check_options(options.tile, options.max_side)
+    with quiet_native_stderr():
+        from dmenet_tf.inference import Predictor
+
     predictor = Predictor(options.weights, tile=options.tile, max_side=options.max_side)
     if predictor.trained.licence:
         print(f"note: {predictor.trained.licence}", file=sys.stderr)
