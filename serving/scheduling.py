@@ -18,8 +18,9 @@ import grpc
 
 from serving.errors import RequestError, unavailable
 
-
 _FOREVER_S = 1e6
+_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed in the queue")
+_GONE = (grpc.StatusCode.CANCELLED, "the caller went away")
 
 
 @dataclass(eq=False)
@@ -66,18 +67,12 @@ class Scheduler:
         deadline = None if remaining is None else time.monotonic() + remaining
         request = _Waiting(batch_key, deadline)
         self._enter(request)
-        # Calls back at once, or not at all, where the call has ended already.
-        if not request.granted.is_set() and not context.add_callback(lambda: self._left(request)):
-            self._left(request)
-        if not request.granted.wait(remaining):
-            self._drop(request, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed in queue")
-            request.granted.wait()
-        if request.error is not None:
-            raise request.error
         try:
+            self._wait(request, context)
             yield request.batch
         finally:
-            self._finished(request.batch)
+            if request.batch is not None:
+                self._finished(request.batch)
 
     def reject_waiting(self, why: str) -> None:
         """All that wait get UNAVAILABLE; what is being computed is not touched."""
@@ -96,12 +91,29 @@ class Scheduler:
             else:
                 self._queue.append(request)
 
+    def _wait(self, request: _Waiting, context) -> None:
+        """Until it may compute; raises where it may not."""
+        # Not called back where the call has ended already.
+        if not request.granted.is_set() and not context.add_callback(lambda: self._left(request)):
+            self._left(request)
+        remaining = None
+        if request.deadline is not None:
+            remaining = max(0.0, request.deadline - time.monotonic())
+        if not request.granted.wait(remaining):
+            self._drop(request, *_LATE)
+            request.granted.wait()
+        if request.error is not None:
+            raise request.error
+        # Its company would wait for a member of a batch that leaves.
+        if request.batch.size == 1:
+            if request.deadline is not None and request.deadline <= time.monotonic():
+                raise RequestError(*_LATE)
+            if not context.is_active():
+                raise RequestError(*_GONE)
+
     def _left(self, request: _Waiting) -> None:
         late = request.deadline is not None and time.monotonic() >= request.deadline
-        if late:
-            self._drop(request, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed in queue")
-        else:
-            self._drop(request, grpc.StatusCode.CANCELLED, "the caller went away")
+        self._drop(request, *(_LATE if late else _GONE))
 
     def _drop(self, request: _Waiting, code, why: str) -> None:
         """Out of the queue, if it is still there; otherwise it was granted just now."""
@@ -131,9 +143,7 @@ class Scheduler:
         now = time.monotonic()
         for request in [r for r in self._queue if r.deadline is not None and r.deadline <= now]:
             self._queue.remove(request)
-            request.error = RequestError(
-                grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed in queue"
-            )
+            request.error = RequestError(*_LATE)
             request.granted.set()
 
     def _take(self) -> list[_Waiting]:

@@ -7,7 +7,6 @@ a part of the same configuration, from Python, for a laptop, a demo or one modes
 extra install. For production there is serving/config.
 """
 
-import argparse
 import contextlib
 import logging
 import os
@@ -15,7 +14,6 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,39 +21,21 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+from dmenet_tf.console import quiet_native_stderr
 from serving import contract
-
-NOT_TENSORFLOW_SERVING = (
-    "a stand-in for one machine, not TensorFlow Serving (for that: serving/config)"
+from serving.options import (
+    NOT_TENSORFLOW_SERVING,
+    ServerOptions,
+    build_parser,
+    check,
+    split_address,
 )
+
+__all__ = ["Server", "ServerOptions", "build_parser", "main"]
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SPARE_THREADS = 16  # beside those that compute or wait: to refuse at once, for status and health
 _log = logging.getLogger("serving")
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """Options of `Server`; those of the command line have the same names.
-
-    `models` is a folder of models, `config` a models.config in its stead. `address` with port 0
-    takes a free one. `metrics_port` None: no metrics page. Executions at a time (`concurrency`), each
-    by `threads` threads of an operation (0: as many as cores). `max_batch` 1: no batches.
-    """
-
-    models: str | Path = "models"
-    config: str | Path | None = None
-    address: str = contract.DEFAULT_ADDRESS
-    metrics_port: int | None = None
-    poll_seconds: float = 2.0
-    grace_seconds: float = 30.0
-    queue: int = 32
-    concurrency: int = 2
-    threads: int = 0
-    max_batch: int = 4
-    batch_pixels: int = 65_536
-    tls_certificate: str | Path | None = None
-    tls_key: str | Path | None = None
-    client_ca: str | Path | None = None
 
 
 class Server:
@@ -65,17 +45,18 @@ class Server:
     """
 
     def __init__(self, options: ServerOptions):
+        from serving.health import Health
         from serving.metrics import Metrics
         from serving.scheduling import Scheduler
         from serving.service import Service
         from serving.versions import Versions
 
-        _check(options)
+        check(options)
         self.options = options
         self.host, wanted_port = split_address(options.address)
         self.scheduler = Scheduler(options.concurrency, options.queue, options.max_batch)
         self.metrics = Metrics(lambda: self.scheduler.waiting)
-        self._health = _Health()
+        self._health = Health()
         self.versions = Versions(_configs(options), partial(_load, options), self._changed)
         self.service = Service(self.versions, self.scheduler, self.metrics, options.batch_pixels)
         self._grpc = self._make_grpc_server()
@@ -173,62 +154,6 @@ class Server:
         self._health.set(self.versions.serving())
 
 
-class _Health:
-    """The standard health service: "" for the whole, each model, and each service by its name."""
-
-    def __init__(self):
-        from grpc_health.v1 import health
-
-        self.servicer = health.HealthServicer()
-        self.serving = threading.Event()
-        self._lock = threading.Lock()
-        self.set({})
-
-    def set(self, models: dict[str, bool]) -> None:
-        from grpc_health.v1.health_pb2 import HealthCheckResponse
-
-        from serving.service import MODEL_SERVICE, PREDICTION_SERVICE
-
-        ready = bool(models) and all(models.values())
-        names = dict.fromkeys(["", PREDICTION_SERVICE, MODEL_SERVICE], ready)
-        with self._lock:
-            for name, fine in (names | models).items():
-                known = HealthCheckResponse
-                self.servicer.set(name, known.SERVING if fine else known.NOT_SERVING)
-        if ready:
-            self.serving.set()
-
-    def stop(self) -> None:
-        self.servicer.enter_graceful_shutdown()
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """ "127.0.0.1:8500" or "[::1]:8500" -> host, port."""
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"an address must be HOST:PORT; received {address!r}")
-    return host, int(port)
-
-
-def _check(options: ServerOptions) -> None:
-    for name, least in {"queue": 0, "concurrency": 1, "threads": 0, "max_batch": 1}.items():
-        if getattr(options, name) < least:
-            raise ValueError(
-                f"{name.replace('_', '-')} must be at least {least}; received "
-                f"{getattr(options, name)}"
-            )
-    if options.max_batch & (options.max_batch - 1):
-        raise ValueError(f"max-batch must be a power of two; received {options.max_batch}")
-    for name in ("poll_seconds", "grace_seconds"):
-        if not 0 <= getattr(options, name) < float("inf"):
-            raise ValueError(f"{name.replace('_', '-')} must be 0 or more")
-    if (options.tls_certificate is None) != (options.tls_key is None):
-        raise ValueError("TLS must have both, a certificate and a key")
-    if options.client_ca is not None and options.tls_key is None:
-        raise ValueError("client-ca must come with a certificate and a key of the server")
-
-
 def _configs(options: ServerOptions):
     from serving import model_config
 
@@ -265,39 +190,6 @@ def _credentials(options: ServerOptions):
 # --- command line ----------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m serving.server",
-        description="Answers TensorFlow Serving's gRPC calls: " + NOT_TENSORFLOW_SERVING + ".",
-    )
-    default, add = ServerOptions(), parser.add_argument
-    add("--models", default=default.models, help="folder of MODEL/VERSION/ (default %(default)s)")
-    add("--config", metavar="FILE", help="models.config instead of --models")
-    add("--address", default=default.address, help="HOST:PORT (default %(default)s)")
-    add("--metrics-port", type=int, default=contract.DEFAULT_METRICS_PORT, metavar="PORT",
-        help=f"Prometheus, {contract.METRICS_PATH}; -1 for none (default %(default)s)")  # fmt: skip
-    for name, kind, help in (
-        ("poll_seconds", float, "looks for new versions so often"),
-        ("grace_seconds", float, "when stopped, requests under way may take so long"),
-        ("queue", int, "requests that may wait; more get UNAVAILABLE"),
-        ("concurrency", int, "requests, or batches, computed at a time"),
-        ("threads", int, "of an operation; 0: as many as cores"),
-        ("max_batch", int, "small images computed as one, a power of two; 1: none"),
-        ("batch_pixels", int, "pixels of a batch at most"),
-    ):
-        add(f"--{name.replace('_', '-')}", type=kind, default=getattr(default, name), metavar="N",
-            help=f"{help} (default %(default)s)")  # fmt: skip
-    add("--tls-certificate", metavar="PEM", help="serve with TLS")
-    add("--tls-key", metavar="PEM", help="the certificate's key")
-    add("--client-ca", metavar="PEM", help="clients must have a certificate of this authority")
-    return parser
-
-
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     try:
@@ -305,6 +197,9 @@ def main(argv=None) -> int:
         if values["metrics_port"] < 0:
             values["metrics_port"] = None
         return serve(ServerOptions(**values))
+    except ImportError as error:
+        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -316,6 +211,11 @@ def serve(options: ServerOptions) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    with quiet_native_stderr():
+        import tensorflow as tf
+
+        import serving.service  # noqa: F401
+    tf.get_logger().setLevel("ERROR")  # it would advise against the session loader
     server = Server(options).start()
     _tell(server)
     stopping.wait()

@@ -104,7 +104,7 @@ class Service:
                 self.metrics.requests.labels(call.model, call.signature, code.name).inc()
                 elapsed = time.monotonic() - started
                 self.metrics.seconds.labels(call.model, call.signature).observe(elapsed)
-        context.abort(code, message)
+        return context.abort(code, message)  # raises
 
     def metadata(self, data: bytes, context):
         with _aborting(context):
