@@ -29,17 +29,18 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported
-# The tests' helpers; and this file must not hide the package of its name.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+# The tests' helpers, and before this file the package of its name.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np
 from lively import lively
-from serving.client import Client, ClientOptions, ServingError
 
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights import TrainedModel
 from serving import contract
+from serving.client import Client, ClientOptions, ServingError
 from serving.export import export
 from serving.verification import SessionModel
 
