@@ -20,7 +20,6 @@ Bounded in time and count; loopback only. The last line is one JSON object.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -36,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import cv2
 import numpy as np
 from lively import lively
+from server_process import ServerProcess
 
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights import TrainedModel
@@ -48,7 +48,6 @@ CLIENTS = 8
 ROUND_SECONDS = 4.0
 MAX_CALLS = 20_000
 WARM_CALLS = 5
-START_SECONDS = 120
 
 
 def main():
@@ -56,8 +55,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         model = TrainedModel(lively(build_blur_estimation(options.width)), "paper", "random", "0")
         version = export(model, Path(folder) / contract.MODEL_NAME)
-        with SessionModel(version) as alone, Server(folder) as address:
-            client = Client(address, ClientOptions(timeout_s=60))
+        with SessionModel(version) as alone, ServerProcess(folder) as server:
+            client = Client(server.address, ClientOptions(timeout_s=60))
             figures = {"size": options.size, "width": options.width}
             failures = [0]
             overheads, ratios = [], []
@@ -165,40 +164,6 @@ def rate(call, threads: int, seconds: float) -> float:
     for worker in workers:
         worker.join()
     return sum(done) / (time.perf_counter() - start)
-
-
-class Server:
-    """`python -m serving.server` on a free port of loopback; `with Server(models) as address`."""
-
-    def __init__(self, models, *options: str):
-        self.command = [
-            sys.executable, "-m", "serving.server", "--models", str(models),
-            "--address", "127.0.0.1:0", "--metrics-port", "-1", *options,
-        ]  # fmt: skip
-
-    def __enter__(self) -> str:
-        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
-        address = ""
-        for line in self.process.stderr:
-            if " serving " in line and "127.0.0.1:" in line:
-                address = "127.0.0.1:" + line.split("127.0.0.1:")[1].split()[0]
-                break
-        # Whatever else it writes must not fill the pipe.
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-        if not address:
-            raise RuntimeError(f"the server did not start: {' '.join(self.command)}")
-        client = Client(address, ClientOptions(timeout_s=60))
-        end = time.monotonic() + START_SECONDS
-        while client.health() != "SERVING":
-            if time.monotonic() > end:
-                raise RuntimeError("the server must serve within two minutes")
-            time.sleep(0.2)
-        client.close()
-        return address
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(60)
 
 
 if __name__ == "__main__":
