@@ -1,4 +1,4 @@
-"""The embedded server as a process of its own, on a free port of loopback, for tests and figures."""
+"""The embedded server as a process of its own, on a free port of loopback."""
 
 import subprocess
 import sys
