@@ -12,7 +12,11 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
-    package_data={"data_gen": ["*.j2"], "dmenet_tf": ["templates/*.html"]},
+    package_data={
+        "data_gen": ["*.j2"],
+        "dmenet_tf": ["templates/*.html"],
+        "serving": ["config/*"],
+    },
     entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
     install_requires=[
         "tensorflow>=2.15",
