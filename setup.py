@@ -43,7 +43,8 @@ setup(
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
         # scikit-learn: a second opinion on the metrics.
-        "test": ["pytest", "ruff", "scikit-learn"],
+        # PyYAML, kubernetes-validate: the files in serving/config, against the official schemas.
+        "test": ["pytest", "ruff", "scikit-learn", "pyyaml", "kubernetes-validate"],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
 )
