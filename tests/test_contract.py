@@ -269,6 +269,7 @@ def test_figures_agree_with_the_map(server):
             assert (sigma_px <= value + 1.5 * STEP_PX).mean() >= share
 
 
+@pytest.mark.slow
 def test_the_largest_image_fits_into_a_default_message(server):
     height, width = 1000, contract.MAX_PIXELS // 1000
     assert height * width == contract.MAX_PIXELS
