@@ -42,7 +42,7 @@ AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
 
 
 class Caller:
-    """The calls of a plain client: no options set, so gRPC's own limit holds for what it receives."""
+    """The calls of a plain client: without options, gRPC's own limit holds for what it receives."""
 
     def __init__(self, address):
         self.channel = grpc.insecure_channel(address)

@@ -134,6 +134,14 @@ def test_the_models():
     assert set(model.version_labels.values()) == {1}
 
 
+def test_the_embedded_server_reads_the_models_too():
+    reader = pytest.importorskip("serving.model_config", reason="needs the embedded server")
+    (model,) = reader.read_config(CONFIG / "models.config")
+    assert model.name == contract.MODEL_NAME
+    assert model.latest == 2
+    assert model.labels == {"stable": 1, "canary": 1}
+
+
 @pytest.mark.parametrize("name", ["batching_parameters.txt", "batching_parameters_gpu.txt"])
 def test_batches_never_merge_requests(name):
     batching = parsed(name, declared("BatchingParameters")())
