@@ -249,7 +249,9 @@ def answering(status_line, body):
 
     def answer():
         with listener, listener.accept()[0] as connection:
-            request = connection.recv(4096)
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):  # bash sends line by line
+                request += connection.recv(4096)
             if not request.startswith(
                 f"GET /v1/models/{contract.MODEL_NAME} HTTP/1.1\r\n".encode()
             ):
