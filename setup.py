@@ -12,7 +12,11 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
-    package_data={"data_gen": ["*.j2"], "dmenet_tf": ["templates/*.html"]},
+    package_data={
+        "data_gen": ["*.j2"],
+        "dmenet_tf": ["templates/*.html"],
+        "serving": ["config/*"],
+    },
     entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
     install_requires=[
         "tensorflow>=2.15",
@@ -44,8 +48,12 @@ setup(
         ],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
-        # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS.
-        "test": ["pytest", "ruff", "scikit-learn", "cryptography", "dmenet-tf[serving]"],
+        # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS;
+        # PyYAML, kubernetes-validate: the files in serving/config, against the official schemas.
+        "test": [
+            *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
+            "dmenet-tf[serving]",
+        ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
 )
