@@ -36,10 +36,16 @@ setup(
         "cuda": ["tensorflow[and-cuda]"],
         # Datasets written by a cluster or into an object store.
         "beam": ["apache-beam>=2.60"],
+        "serving": [
+            "grpcio>=1.60",  # the wire
+            "grpcio-health-checking>=1.60",  # the standard health service
+            "tensorflow-serving-api",  # the official messages of PredictionService
+            "prometheus-client",  # the metrics page
+        ],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
-        # scikit-learn: a second opinion on the metrics.
-        "test": ["pytest", "ruff", "scikit-learn"],
+        # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS.
+        "test": ["pytest", "ruff", "scikit-learn", "cryptography", "dmenet-tf[serving]"],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
 )
