@@ -13,13 +13,18 @@ alpha = (f1/S1)*D, here always in pixels on the sensor.
 
 Three encodings of a defocus map exist in the world (`ENCODINGS`); each is an encode/decode pair
 between `sigma_px` and what its files hold, and between `sigma_px` and its network label.
+
+Functions of tensors import TensorFlow when they are called: whoever wants the units and encodings
+alone, as a client of a server does, needs none.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 C_MAX_PX = 28.0
 COC_PER_SIGMA = 4.0
@@ -65,8 +70,8 @@ class Lens(NamedTuple):
     public generator.
     """
 
-    focus_distance: tf.Tensor | float
-    alpha_px: tf.Tensor | float
+    focus_distance: "tf.Tensor | float"
+    alpha_px: "tf.Tensor | float"
     sharp_coc_px: float = 0.0
 
 
@@ -77,11 +82,15 @@ def signed_coc_px(depth, lens: Lens):
 
 def blur_coc_px(signed_coc, lens: Lens):
     """Diameter that actually blurs, from the signed one: |coc| beyond what counts as sharp."""
+    import tensorflow as tf
+
     return tf.maximum(tf.abs(signed_coc) - lens.sharp_coc_px, 0.0)
 
 
 def defocus_map(depth, lens: Lens):
     """The label of a depth map under a lens, per pixel and unblurred, in [0, 1]."""
+    import tensorflow as tf
+
     coc_px = blur_coc_px(signed_coc_px(depth, lens), lens)
     return tf.minimum(coc_to_defocus(coc_px), 1.0)
 
@@ -107,6 +116,8 @@ def largest_alpha_px(near, far, focus_distance, c_max_px=C_MAX_PX):
     A flat scene in focus can be blurred by no aperture: there alpha_up is infinite by the
     formula, and 0 here, so that its samples are sharp instead of NaN.
     """
+    import tensorflow as tf
+
     reach = tf.maximum((far - focus_distance) / far, (focus_distance - near) / near)
     return tf.math.divide_no_nan(c_max_px, reach)  # section 3.1 of the paper
 
@@ -116,6 +127,8 @@ def sample_lens_paper(seed, near, far) -> Lens:
 
     `seed`: int32 [2], stateless. `near`, `far`: bounds of the whole depth map.
     """
+    import tensorflow as tf
+
     u = tf.random.stateless_uniform([2], seed)
     focus = near + (far - near) * u[0]
     return Lens(focus, u[1] * largest_alpha_px(near, far, focus), 0.0)
@@ -130,6 +143,8 @@ def sample_lens_generator(seed, near, far) -> Lens:
     `FOCAL_LENGTHS_MM`; with the aperture solved for, F changes the f-number and not the image
     (see `f_number_from_alpha`).
     """
+    import tensorflow as tf
+
     u = tf.random.stateless_uniform([], seed)
     focus = near + (far - near) * (1.0 - tf.sqrt(1.0 - u))
     return Lens(focus, largest_alpha_px(near, far, focus, C_MAX_PX + 1.0), 1.0)

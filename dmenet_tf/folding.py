@@ -27,9 +27,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf.networks.blur_estimation import LEVELS, REFINEMENTS, SIZE_MULTIPLE
+from dmenet_tf.architecture import CHANNELS_AND_COUNT, LEVELS, REFINEMENTS, SIZE_MULTIPLE
 from dmenet_tf.networks.layers import LEAKY_SLOPE, RequireSizeMultiple
-from dmenet_tf.networks.vgg19 import BGR_MEAN, CHANNELS_AND_COUNT
+from dmenet_tf.networks.vgg19 import BGR_MEAN
 
 
 def fold(model: keras.Model) -> "FoldedBlurEstimation":

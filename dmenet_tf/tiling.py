@@ -11,8 +11,13 @@ on the same pixels. Tiled and whole maps are equal but for rounding.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dmenet_tf.networks.blur_estimation import FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
-from dmenet_tf.networks.vgg19 import CHANNELS_AND_COUNT
+from dmenet_tf.architecture import (
+    CHANNELS_AND_COUNT,
+    FINAL,
+    LEVELS,
+    REFINEMENTS,
+    SIZE_MULTIPLE,
+)
 
 # Kept side of an automatic tile, at most: 51% of work more than the whole photo's inside, and at
 # width 0.25 about 2 GB. A larger one saves little time and costs memory.

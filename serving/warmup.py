@@ -1,20 +1,43 @@
 """Warm-up: what makes the first request as quick as the rest.
 
 A model may bring requests of its own, `assets.extra/tf_serving_warmup_requests`: a TFRecord file of
-`tensorflow.serving.PredictionLog`, which TensorFlow Serving replays as well.
+`tensorflow.serving.PredictionLog`. The exporter writes it; this server and TensorFlow Serving
+replay it before they count a version as available.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
+import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving import contract, tensors
 from serving.loaded_model import LoadedModel, smallest_input
 from serving.scheduling import Batch
 
 MAX_RECORDS = 1000  # as TensorFlow Serving; a file with more is refused
+
+
+def write_warmup(path, sides_px: tuple[int, int]) -> None:
+    """A request for each signature, of a picture of (height, width)."""
+    height, width = sides_px
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    files = [cv2.imencode(suffix, pixels)[1].tobytes() for suffix in (".jpg", ".png")]
+    requests = [
+        (contract.SIGNATURE_IMAGES, contract.IMAGES, np.float32(pixels[None] / 255)),
+        (contract.SIGNATURE_ENCODED, contract.ENCODED_IMAGES, np.array(files, object)),
+    ]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, name, value in requests:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = contract.MODEL_NAME
+            request.model_spec.signature_name = signature
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
 
 
 def warm_up(model: LoadedModel, folder: Path) -> int:

@@ -112,7 +112,7 @@ def _map_below(folder, name):
 
 
 def _read_map(path) -> np.ndarray:
-    from dmenet_tf.mapfiles import read_map  # imports TensorFlow, for the units
+    from dmenet_tf.mapfiles import read_map  # imports Matplotlib, for the colours
 
     sigma_px, _ = read_map(path)
     if not (np.isfinite(sigma_px).all() and sigma_px.min() >= 0):

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_gen import optics
+
 FULL_FRAME_MM = 36.0
 
 
@@ -57,8 +59,6 @@ def metric_depth(sigma_px, camera: Camera, near=False) -> np.ndarray:
 
     The width must be that of the whole frame: a crop of a photo has other pixels per millimetre.
     """
-    from data_gen import optics  # imports TensorFlow: only where a camera is given
-
     coc_px = optics.sigma_to_coc(np.asarray(sigma_px, np.float64))
     alpha_px = optics.alpha_from_camera(
         camera.focal_length_mm,

@@ -14,6 +14,7 @@ Layers are named after their level, 4 (1/16 size) to 0 (full size): `level3_conv
 
 import keras
 
+from dmenet_tf.architecture import FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
 from dmenet_tf.networks.layers import (
     BatchNorm,
     RequireSizeMultiple,
@@ -22,17 +23,6 @@ from dmenet_tf.networks.layers import (
     scaled,
 )
 from dmenet_tf.networks.vgg19 import vgg19_features
-
-SIZE_MULTIPLE = 16  # four poolings by two
-# Decoder, deepest first: level, the encoder's feature that joins, channels, convolutions.
-LEVELS = (
-    (3, "conv4_4", 256, 3),
-    (2, "conv3_4", 128, 3),
-    (1, "conv2_2", 64, 3),
-    (0, "conv1_2", 64, 1),
-)
-REFINEMENTS = 7  # residual blocks of two convolutions
-FINAL = ((1, 64), (2, 32))  # convolutions before the last one
 
 
 def build_blur_estimation(width=1.0):

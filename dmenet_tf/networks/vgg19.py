@@ -16,10 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dmenet_tf.architecture import CHANNELS_AND_COUNT
 from dmenet_tf.networks.layers import convolution, scaled
 
 BGR_MEAN = (103.939, 116.779, 123.68)
-CHANNELS_AND_COUNT = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
