@@ -184,17 +184,17 @@ def test_what_is_still_being_copied_is_left_alone(models, stock):
 
 
 def test_memory_is_given_back(tmp_path):
-    """Twelve versions of 64 MB, one after another: less stays than two of them take."""
+    """Eight versions of 64 MB, one after another: less stays than one of them takes."""
     mb = 64
     folder = tmp_path / "models" / NAME
     version = write_model(folder, 1, ballast_mb=mb)
     process = psutil.Process()
     with serve(tmp_path / "models", poll_seconds=3600) as one, Caller(one.port) as caller:
         used = []
-        for number in range(2, 14):
+        for number in range(2, 10):
             version = version.rename(version.with_name(str(number)))
             one.versions.look()
             wait_until(lambda n=number: caller.states().get(n - 1) in (None, "END"))
             assert caller.predict(images_request()).model_spec.version.value == number
             used.append(process.memory_info().rss / 2**20)
-    assert max(used[6:]) - max(used[:6]) < 2 * mb, used
+    assert max(used[4:]) - max(used[:4]) < mb, used
