@@ -104,12 +104,14 @@ class Versions:
         return labels[label]
 
     def serving(self) -> dict[str, bool]:
-        """Model -> whether it has a version to answer with."""
+        """Model -> whether it has a version to answer with, and at first all that it shall have."""
         with self._lock:
-            return {
-                name: any(v.state == AVAILABLE for v in versions.values())
+            states = {
+                name: {version.state for version in versions.values()}
                 for name, versions in self._models.items()
             }
+        coming = set() if self._looked else {START, LOADING}
+        return {name: AVAILABLE in found and not found & coming for name, found in states.items()}
 
     def _of(self, name: str) -> dict[int, Version]:
         if name not in self._models:

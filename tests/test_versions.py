@@ -10,7 +10,7 @@ import tensorflow as tf
 from serving_calls import Caller, images_request, model_of, status_of
 from tensorflow_serving.apis import prediction_log_pb2
 from test_server import metric, serve, wait_until
-from tiny_models import copy_version, write_model
+from tiny_models import write_model
 
 from serving import contract
 from serving.server import Server, ServerOptions
@@ -110,7 +110,7 @@ def test_a_broken_version_is_told_of_and_the_good_one_stays(models, stock, caplo
 
 def test_a_warm_up_that_fails_is_a_broken_version(models, stock):
     with serve(models, **POLL) as one, Caller(one.port) as caller:
-        folder = copy_version(stock / "2", 9)
+        folder = shutil.copytree(stock / "2", models / NAME / ".9.tmp")
         write_warmup(folder, versioned_bad())
         folder.rename(models / NAME / "9")
         wait_until(lambda: caller.states().get(9) == "END")
@@ -133,11 +133,11 @@ def write_warmup(folder, *requests):
             writer.write(log.SerializeToString())
 
 
-def test_warm_up_replays_the_models_requests(stock):
+def test_warm_up_replays_the_models_requests(tmp_path, stock):
     from serving.loaded_model import LoadedModel
     from serving.warmup import warm_up
 
-    folder = copy_version(stock / "1", 8)
+    folder = shutil.copytree(stock / "1", tmp_path / "1")
     model = LoadedModel(folder)
     write_warmup(folder, images_request(), images_request())
     assert warm_up(model, folder) == 2
@@ -184,17 +184,17 @@ def test_what_is_still_being_copied_is_left_alone(models, stock):
 
 
 def test_memory_is_given_back(tmp_path):
-    """Twelve versions of 64 MB one after another: what stays is less than two of them."""
+    """Eight versions of 64 MB, one after another: less stays than one of them takes."""
     mb = 64
     folder = tmp_path / "models" / NAME
-    version = write_model(folder, 1, ballast=mb)
+    version = write_model(folder, 1, ballast_mb=mb)
     process = psutil.Process()
     with serve(tmp_path / "models", poll_seconds=3600) as one, Caller(one.port) as caller:
         used = []
-        for number in range(2, 14):
+        for number in range(2, 10):
             version = version.rename(version.with_name(str(number)))
             one.versions.look()
             wait_until(lambda n=number: caller.states().get(n - 1) in (None, "END"))
             assert caller.predict(images_request()).model_spec.version.value == number
             used.append(process.memory_info().rss / 2**20)
-    assert max(used[6:]) - max(used[:6]) < 2 * mb, used
+    assert max(used[4:]) - max(used[:4]) < mb, used
