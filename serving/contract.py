@@ -28,10 +28,11 @@ tiles, which `serving.client` does.
 
 | what is wrong | status |
 | --- | --- |
-| no such model, no such version or label | NOT_FOUND |
+| no such model or version | NOT_FOUND |
+| no such label | NOT_FOUND; TensorFlow Serving: INVALID_ARGUMENT |
 | no such signature | FAILED_PRECONDITION |
 | name, dtype or rank of a tensor, an unknown output, pixels beyond [0, 1], no image, no JPEG or PNG, a truncated one, more than MAX_PIXELS or MAX_SIDE_PX | INVALID_ARGUMENT |
-| message above the server's limit | RESOURCE_EXHAUSTED |
+| message above the server's limit (TensorFlow Serving's is 2 GB) | RESOURCE_EXHAUSTED |
 | queue full, model still loading, server stopping: the one status to try again | UNAVAILABLE |
 | deadline passed, in the queue or in the model | DEADLINE_EXCEEDED |
 | the caller went away | CANCELLED |
