@@ -12,7 +12,11 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
-    package_data={"data_gen": ["*.j2"], "dmenet_tf": ["templates/*.html"]},
+    package_data={
+        "data_gen": ["*.j2"],
+        "dmenet_tf": ["templates/*.html"],
+        "serving": ["web/*"],
+    },
     entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
     install_requires=[
         "tensorflow>=2.15",
@@ -39,7 +43,10 @@ setup(
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
         # scikit-learn: a second opinion on the metrics.
-        "test": ["pytest", "ruff", "scikit-learn"],
+        # gradio, playwright: the page, in the Chromium that the machine has.
+        "test": ["pytest", "ruff", "scikit-learn", "gradio>=6,<7", "playwright"],
+        # The web page: gradio 6 moved themes and styles to launch(). grpcio: how it asks the server.
+        "demo": ["gradio>=6,<7", "grpcio"],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
 )

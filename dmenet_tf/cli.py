@@ -47,6 +47,7 @@ COMMANDS = {
     ),
     "export": Command("serving.export", "write a SavedModel for serving", extra="serving"),
     "serve": Command("serving.server", "answer requests on this machine", extra="serving"),
+    "page": Command("serving.page", "a web page: drop a photo", "build_parser", extra="demo"),
     "completion": Command("dmenet_tf.cli", "print the completion script of a shell"),
 }
 EPILOG = """\

@@ -1,0 +1,352 @@
+"""The page for photographers: drop a photo, see where it is sharp.
+
+    python -m serving.page --server 127.0.0.1:8500
+
+A gradio page (extra `demo`) in front of a server of maps, which it asks through `serving.client`.
+It imports no TensorFlow, loads nothing from elsewhere, and listens on this machine only unless
+told otherwise. Uploads stay in a temporary folder that goes when the page ends.
+"""
+
+import argparse
+import html
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+# Before gradio is imported: the page must not report home, nor look for a newer version.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+from serving.contract import DEFAULT_ADDRESS
+
+WEB = Path(__file__).with_name("web")
+MAX_FILE_SIZE = "100mb"
+SIDES = (240, 320, 480, 640, 960, 1280, 2000)
+# The demo's network learned from crops of 64 px: on larger photos it takes noise for sharpness.
+DEFAULT_SIDE = 320
+FACTOR, LARGEST_FACTOR = 2.5, 4.0
+THRESHOLD_PX = 1.5  # of what the network sees; in a photo reduced by s, 1 / s as much
+RULES = {
+    "otsu": "best split of this photo (Otsu)",
+    "fixed": "blur below a threshold",
+    "hysteresis": "threshold, and softer parts connected to it",
+    "paper": "0.3 of the range (the paper's)",
+}
+WITH_THRESHOLD = ("fixed", "hysteresis")
+# Of scikit-image's wheel; `data_gen.photographs` has sources and terms.
+EXAMPLES = {
+    "chelsea": "Cat. Stefan van der Walt, CC0",
+    "coffee": "Coffee. Rachel Michetti, CC0",
+    "astronaut": "Eileen Collins. NASA, public domain",
+    "rocket": "Falcon 9. SpaceX, public domain",
+}
+SESSIONS = 32  # whose photos are kept in memory, some 10 MB each
+MINUTE_S = 60
+
+
+# --- what happens on the page ------------------------------------------------------------------
+
+
+class Actions:
+    """The page's functions: values of its controls in, values of its outputs out."""
+
+    def __init__(self, predictor):
+        self.predictor = predictor
+
+    def open(self, path, side, rule, factor):
+        """A photo was chosen: everything anew, as `build` lists it in `opened`."""
+        import gradio as gr
+
+        from serving import page_results as results
+
+        if path is None:  # another size was chosen before any photo
+            return [gr.skip()] * 8
+        side = None if side == "full" else int(side)
+        try:
+            analysis = results.analyse(path, self.predictor, side)
+        except results.PageError as error:
+            raise _error(error) from error
+        threshold_px = THRESHOLD_PX / analysis.scale
+        return (
+            analysis,
+            results.viewer_value(analysis),
+            results.summary_html(analysis),
+            _threshold(rule, analysis, threshold_px),
+            results.tinted(analysis),
+            results.cutout(analysis, rule, threshold_px),
+            results.magnified(analysis, factor),
+            gr.update(visible=True),
+        )
+
+    def cut(self, analysis, rule, threshold_px):
+        """-> (threshold's slider, picture)"""
+        from serving.page_results import cutout
+
+        if analysis is None:
+            return _threshold(rule), None
+        return _threshold(rule), cutout(analysis, rule, threshold_px)
+
+    def magnify(self, analysis, factor):
+        """-> picture; the server is not asked again."""
+        from serving.page_results import magnified
+
+        return None if analysis is None else magnified(analysis, factor)
+
+
+def _threshold(rule, analysis=None, threshold_px=None):
+    """The slider in pixels of the photo at hand, shown for the rules that take one."""
+    import gradio as gr
+
+    update = {"visible": rule in WITH_THRESHOLD}
+    if analysis is not None:
+        update |= {"maximum": round(analysis.largest_px, 1), "value": round(threshold_px, 2)}
+    return gr.update(**update)
+
+
+def _error(message):
+    """Stays until it is closed; gradio would show markup, and a file's name may hold some."""
+    import gradio as gr
+
+    return gr.Error(html.escape(str(message)), duration=None, print_exception=False)
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+def build(predictor, max_side: int | None = DEFAULT_SIDE):
+    """The page as `gr.Blocks`.
+
+    predictor: `serving.client.RemotePredictor` or what has the same methods. max_side: the size
+    that is chosen at first; None for full size.
+    """
+    import gradio as gr
+
+    actions = Actions(predictor)
+    with gr.Blocks(
+        title="Where is it sharp?",
+        analytics_enabled=False,
+        delete_cache=(10 * MINUTE_S, 60 * MINUTE_S),
+    ) as page:
+        gr.HTML(
+            "<h1>Where is it sharp?</h1><p>How much each pixel of a photo is out of focus, "
+            "estimated from the photo alone. Nothing leaves your server.</p>",
+            elem_classes="dm-head",
+        )
+        analysis = gr.State(time_to_live=60 * MINUTE_S)
+        source = gr.State()
+        with gr.Row():
+            with gr.Column(scale=1, min_width=270):
+                photo, gallery, side = _inputs(gr, max_side)
+            with gr.Column(scale=3, min_width=300):
+                viewer, words = _viewer(gr)
+        with gr.Row(visible=False) as results:
+            tinted, cut, rule, threshold, magnified, factor = _results(gr)
+
+        def pick(event: gr.SelectData):
+            return _example_path(event.index), None
+
+        opened = [analysis, viewer, words, threshold, tinted, cut, magnified, results]
+        chosen = (
+            photo.upload(lambda path: path, photo, source, api_visibility="private"),
+            gallery.select(pick, None, [source, photo], api_visibility="private"),
+            side.input(lambda: None, api_visibility="private"),
+        )
+        for event in chosen:
+            done = event.success(
+                actions.open,
+                [source, side, rule, factor],
+                opened,
+                show_progress_on=[viewer],
+                api_visibility="private",
+            )
+            # What was shown belongs to another photo.
+            done.failure(
+                lambda: (None, None, "", gr.update(visible=False)),
+                None,
+                [analysis, viewer, words, results],
+                api_visibility="private",
+            )
+        gr.on(
+            [rule.input, threshold.input],
+            actions.cut,
+            [analysis, rule, threshold],
+            [threshold, cut],
+            trigger_mode="always_last",
+            api_visibility="private",
+        )
+        factor.input(
+            actions.magnify,
+            [analysis, factor],
+            magnified,
+            trigger_mode="always_last",
+            api_visibility="private",
+        )
+    return page
+
+
+def _inputs(gr, max_side):
+    from data_gen.imagefiles import IMAGE_SUFFIXES
+
+    photo = gr.File(
+        label="Your photo", file_types=list(IMAGE_SUFFIXES), height=150, elem_id="dm-photo"
+    )
+    gallery = gr.Gallery(
+        [(str(path), EXAMPLES[name]) for name, path in _examples().items()],
+        label="Or an example",
+        columns=2,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_id="dm-examples",
+    )
+    sides = sorted({*SIDES, *([max_side] if max_side else [])})
+    side = gr.Dropdown(
+        [*((f"{n} px", str(n)) for n in sides), ("full size", "full")],
+        value=str(max_side) if max_side else "full",
+        label="Longer side at most",
+        info="The photo is reduced to this for the network. Small suits small networks.",
+        elem_id="dm-side",
+    )
+    return photo, gallery, side
+
+
+def _viewer(gr):
+    viewer = gr.HTML(
+        html_template=(WEB / "viewer.html").read_text(encoding="utf-8"),
+        js_on_load=(WEB / "viewer.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="dm-viewer",
+    )
+    return viewer, gr.HTML(elem_id="dm-words", apply_default_css=False)
+
+
+def _results(gr):
+    def picture(label, alt_text, **more):
+        return gr.Image(
+            label=label,
+            alt_text=alt_text,
+            interactive=False,
+            buttons=["download", "fullscreen"],
+            **{"format": "jpeg", **more},
+        )
+
+    with gr.Column(min_width=280):
+        tinted = picture("Overlay", "The photo in grey, tinted where it is blurred")
+        gr.HTML("Grey is sharp; colour is blur.", elem_classes="dm-note")
+    with gr.Column(min_width=280):
+        cut = picture(
+            "What is sharp",
+            "The sharp part of the photo on a transparent ground",
+            format="png",
+            image_mode="RGBA",
+            elem_classes="dm-cutout",
+        )
+        rule = gr.Dropdown(
+            [(text, rule) for rule, text in RULES.items()], value="otsu", label="Cut out by"
+        )
+        threshold = gr.Slider(
+            0.1, 7, THRESHOLD_PX, step=0.05, label="Threshold, sigma in px", visible=False
+        )
+    with gr.Column(min_width=280):
+        magnified = picture("Magnified blur", "The photo as a faster lens would have taken it")
+        factor = gr.Slider(
+            1, LARGEST_FACTOR, FACTOR, step=0.1, label="Times the blur", elem_id="dm-factor"
+        )
+    return tinted, cut, rule, threshold, magnified, factor
+
+
+def _examples() -> dict[str, Path]:
+    from data_gen.photographs import packaged_path
+
+    found = {name: packaged_path(name) for name in EXAMPLES}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _example_path(index: int) -> str:
+    return str(list(_examples().values())[index])
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def launch(page, host="127.0.0.1", port=7860, block=True) -> str:
+    """Serves the page and returns its address; with `block`, not before it is interrupted."""
+    import gradio as gr
+
+    system = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+    mono = ("ui-monospace", "Menlo", "Consolas", "monospace")
+    page.queue(max_size=16)
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        max_file_size=MAX_FILE_SIZE,
+        state_session_capacity=SESSIONS,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        theme=gr.themes.Default(primary_hue="teal", font=system, font_mono=mono),
+        css=(WEB / "page.css").read_text(encoding="utf-8"),
+    )
+    if block:
+        print(f"The page is at {address} (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+    return address
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options; imports neither TensorFlow nor gradio."""
+    parser = argparse.ArgumentParser(
+        prog="dmenet page", description="A web page: drop a photo, see where it is sharp."
+    )
+    add = parser.add_argument
+    add("--server", metavar="HOST:PORT", default=DEFAULT_ADDRESS,
+        help="that predicts the maps (default %(default)s)")  # fmt: skip
+    add("--port", type=int, default=7860, help="of the page (default %(default)s)")
+    add("--host", default="127.0.0.1", metavar="ADDRESS",
+        help="on which it listens; 0.0.0.0 shows it to the network (default %(default)s)")  # fmt: skip
+    add("--max-side", type=int, default=DEFAULT_SIDE, metavar="N",
+        help="the size chosen at first, 0 for full; it suits the demo (default %(default)s)")  # fmt: skip
+    add("--timeout", type=float, default=60, metavar="S", help="of a request (default %(default)g)")
+    return parser
+
+
+def main(argv=None) -> int:
+    """Command line; returns the exit code."""
+    options = build_parser().parse_args(argv)
+    try:
+        return run(options)
+    except ImportError as error:
+        print(f"error: {error}: the page needs pip install 'dmenet-tf[demo]'", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 1
+
+
+def run(options) -> int:
+    """Serves the page until it is interrupted; the server may start later."""
+    from serving.client import ClientOptions, RemotePredictor
+
+    with (
+        tempfile.TemporaryDirectory(prefix="dmenet-page-") as folder,
+        RemotePredictor(options.server, ClientOptions(timeout_s=options.timeout)) as predictor,
+    ):
+        os.environ["GRADIO_TEMP_DIR"] = folder  # where gradio keeps uploads and pictures
+        page = build(predictor, options.max_side or None)
+        try:
+            launch(page, options.host, options.port)
+        finally:
+            page.close(verbose=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
