@@ -90,7 +90,7 @@ class Lock:
                 pass
         except BlockingIOError as error:
             raise DataFileError(
-                f"{self.folder}: one program at a time must write a dataset; another one does"
+                f"{self.folder}: one program at a time must write here; another one does"
             ) from error
         except OSError as error:
             raise DataFileError(

@@ -1,0 +1,104 @@
+"""Whether a written SavedModel answers as the Keras model does, before anyone is served by it.
+
+It is loaded by the classic session loader, as the C++ server does, and asked for maps of random
+images of awkward sizes and of real photographs.
+"""
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from data_gen.optics import ENCODINGS
+from data_gen.photographs import load_photographs
+from dmenet_tf.inference import predict_defocus
+from dmenet_tf.weights import TrainedModel
+from serving import contract
+
+# Rounding: folding multiplies in another order. Ten times what networks of width 1.0 show.
+LARGEST_DIFFERENCE = 1e-5
+_PNG_STEPS = 1
+_PHOTO_SIDE_PX = 320
+_RANDOM_SIZES = ((1, 1), (3, 40), (33, 17), (64, 96))
+
+
+def verify(folder, trained: TrainedModel) -> dict:
+    """Largest differences in `defocus`, `sigma_px` and steps of the PNG, by name.
+
+    Raises `serving.export.PublishError` where one is too large.
+    """
+    with SessionModel(folder) as served:
+        figures = [_compare(served, trained, image) for image in _test_images()]
+    largest = {name: float(max(f[name] for f in figures)) for name in figures[0]}
+    largest = {name: float(f"{value:.2g}") for name, value in largest.items()}
+    allowed = {
+        "defocus": LARGEST_DIFFERENCE,
+        "sigma_px": LARGEST_DIFFERENCE * _sigma_per_label(trained),
+        "png_steps": _PNG_STEPS,
+    }
+    beyond = {name: v for name, v in largest.items() if not v <= allowed[name]}  # NaN too
+    if beyond:
+        from serving.export import PublishError
+
+        raise PublishError(
+            f"the exported model must answer as the Keras model does, to {allowed}; received "
+            f"differences of {beyond}. Nothing was published"
+        )
+    return largest
+
+
+class SessionModel:
+    """A SavedModel in a session of its own: `with SessionModel(folder) as served`."""
+
+    def __init__(self, folder):
+        with tf.Graph().as_default() as graph:
+            self._session = tf.compat.v1.Session(graph=graph)
+            loaded = tf.compat.v1.saved_model.loader.load(
+                self._session, [tf.saved_model.SERVING], str(folder)
+            )
+        self.signatures = loaded.signature_def
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._session.close()
+
+    def __call__(self, signature: str, value) -> dict[str, np.ndarray]:
+        """All outputs of a signature for its one input."""
+        described = self.signatures[signature]
+        (source,) = described.inputs.values()
+        outputs = {name: info.name for name, info in described.outputs.items()}
+        return self._session.run(outputs, {source.name: value})
+
+
+def _sigma_per_label(trained: TrainedModel) -> float:
+    encoding = ENCODINGS[trained.encoding]
+    return encoding.label_max / encoding.gain
+
+
+def _test_images():
+    """RGB uint8 [H, W, 3]."""
+    rng = np.random.default_rng(0)
+    for size in _RANDOM_SIZES:
+        yield rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    for photo in list(load_photographs().values())[:2]:
+        scale = _PHOTO_SIDE_PX / max(photo.shape[:2])
+        yield cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _compare(served: SessionModel, trained: TrainedModel, pixels) -> dict[str, float]:
+    image = pixels[None].astype(np.float32) / np.float32(255)
+    defocus = predict_defocus(trained.model, image)
+    sigma_px = ENCODINGS[trained.encoding].label_to_sigma(defocus)
+    stored = np.rint(contract.PNG_MAX * np.minimum(sigma_px / contract.SIGMA_MAX_PX, 1.0))
+    numbers = served(contract.SIGNATURE_IMAGES, image)
+    png = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    files = served(contract.SIGNATURE_ENCODED, [png])
+    decoded = cv2.imdecode(
+        np.frombuffer(files[contract.SIGMA_PNG][0], np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    return {
+        "defocus": np.abs(numbers[contract.DEFOCUS] - defocus).max(),
+        "sigma_px": np.abs(numbers[contract.SIGMA_PX] - sigma_px).max(),
+        "png_steps": np.abs(decoded - stored[0, ..., 0]).max(),
+    }
