@@ -45,7 +45,7 @@ setup(
         # scikit-learn: a second opinion on the metrics.
         # gradio, playwright: the page, in the Chromium that the machine has.
         "test": ["pytest", "ruff", "scikit-learn", "gradio>=6,<7", "playwright"],
-        # The web page: gradio 6 moved themes and styles to launch(). grpcio: how it asks the server.
+        # The web page: gradio 6 takes themes and styles in launch(). grpcio asks the server.
         "demo": ["gradio>=6,<7", "grpcio"],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -35,12 +35,11 @@ RULES = {
 }
 WITH_THRESHOLD = ("fixed", "hysteresis")
 # Of scikit-image's wheel; `data_gen.photographs` has sources and terms.
-EXAMPLES = {
-    "chelsea": "Cat. Stefan van der Walt, CC0",
-    "coffee": "Coffee. Rachel Michetti, CC0",
-    "astronaut": "Eileen Collins. NASA, public domain",
-    "rocket": "Falcon 9. SpaceX, public domain",
-}
+EXAMPLES = {"chelsea": "Cat", "coffee": "Coffee", "astronaut": "Astronaut", "rocket": "Rocket"}
+CREDITS = (
+    "Examples: Stefan van der Walt (cat), Rachel Michetti (coffee), both CC0; "
+    "NASA and SpaceX, public domain."
+)
 SESSIONS = 32  # whose photos are kept in memory, some 10 MB each
 MINUTE_S = 60
 
@@ -140,8 +139,8 @@ def build(predictor, max_side: int | None = DEFAULT_SIDE):
                 photo, gallery, side = _inputs(gr, max_side)
             with gr.Column(scale=3, min_width=300):
                 viewer, words = _viewer(gr)
-        with gr.Row(visible=False) as results:
-            tinted, cut, rule, threshold, magnified, factor = _results(gr)
+                with gr.Row(visible=False) as results:
+                    tinted, cut, rule, threshold, magnified, factor = _results(gr)
 
         def pick(event: gr.SelectData):
             return _example_path(event.index), None
@@ -202,6 +201,7 @@ def _inputs(gr, max_side):
         buttons=[],
         elem_id="dm-examples",
     )
+    gr.HTML(CREDITS, elem_classes="dm-note", padding=False)
     sides = sorted({*SIDES, *([max_side] if max_side else [])})
     side = gr.Dropdown(
         [*((f"{n} px", str(n)) for n in sides), ("full size", "full")],
@@ -233,10 +233,10 @@ def _results(gr):
             **{"format": "jpeg", **more},
         )
 
-    with gr.Column(min_width=280):
+    with gr.Column(min_width=240):
         tinted = picture("Overlay", "The photo in grey, tinted where it is blurred")
         gr.HTML("Grey is sharp; colour is blur.", elem_classes="dm-note")
-    with gr.Column(min_width=280):
+    with gr.Column(min_width=240):
         cut = picture(
             "What is sharp",
             "The sharp part of the photo on a transparent ground",
@@ -250,7 +250,7 @@ def _results(gr):
         threshold = gr.Slider(
             0.1, 7, THRESHOLD_PX, step=0.05, label="Threshold, sigma in px", visible=False
         )
-    with gr.Column(min_width=280):
+    with gr.Column(min_width=240):
         magnified = picture("Magnified blur", "The photo as a faster lens would have taken it")
         factor = gr.Slider(
             1, LARGEST_FACTOR, FACTOR, step=0.1, label="Times the blur", elem_id="dm-factor"
@@ -312,9 +312,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="that predicts the maps (default %(default)s)")  # fmt: skip
     add("--port", type=int, default=7860, help="of the page (default %(default)s)")
     add("--host", default="127.0.0.1", metavar="ADDRESS",
-        help="on which it listens; 0.0.0.0 shows it to the network (default %(default)s)")  # fmt: skip
+        help="where it listens; 0.0.0.0: all the network (default %(default)s)")  # fmt: skip
     add("--max-side", type=int, default=DEFAULT_SIDE, metavar="N",
-        help="the size chosen at first, 0 for full; it suits the demo (default %(default)s)")  # fmt: skip
+        help="size chosen at first, 0 for full (default %(default)s, for the demo)")  # fmt: skip
     add("--timeout", type=float, default=60, metavar="S", help="of a request (default %(default)g)")
     return parser
 

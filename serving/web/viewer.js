@@ -18,10 +18,10 @@ function say(text) {
 }
 
 function drawScale(value) {
-  find(".dm-bar").style.background = `linear-gradient(to top, ${value.colours.join(", ")})`;
+  find(".dm-bar").style.background = `linear-gradient(to right, ${value.colours.join(", ")})`;
   const ticks = value.ticks.map((tick) => {
     const label = document.createElement("span");
-    label.style.bottom = `${(100 * tick) / value.top_px}%`;
+    label.style.left = `${(100 * tick) / value.top_px}%`;
     label.textContent = `${tick}`;
     return label;
   });
