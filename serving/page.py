@@ -42,6 +42,7 @@ CREDITS = (
 )
 SESSIONS = 32  # whose photos are kept in memory, some 10 MB each
 MINUTE_S = 60
+RETRY_S = 5.0  # for a server that starts anew; who looks at the page does not wait for longer
 
 
 # --- what happens on the page ------------------------------------------------------------------
@@ -251,7 +252,11 @@ def _results(gr):
             0.1, 7, THRESHOLD_PX, step=0.05, label="Threshold, sigma in px", visible=False
         )
     with gr.Column(min_width=240):
-        magnified = picture("Magnified blur", "The photo as a faster lens would have taken it")
+        magnified = picture(
+            "Magnified blur",
+            "The photo as a faster lens would have taken it",
+            elem_id="dm-magnified",
+        )
         factor = gr.Slider(
             1, LARGEST_FACTOR, FACTOR, step=0.1, label="Times the blur", elem_id="dm-factor"
         )
@@ -335,9 +340,10 @@ def run(options) -> int:
     """Serves the page until it is interrupted; the server may start later."""
     from serving.client import ClientOptions, RemotePredictor
 
+    client = ClientOptions(timeout_s=options.timeout, retry_s=RETRY_S)
     with (
         tempfile.TemporaryDirectory(prefix="dmenet-page-") as folder,
-        RemotePredictor(options.server, ClientOptions(timeout_s=options.timeout)) as predictor,
+        RemotePredictor(options.server, client) as predictor,
     ):
         os.environ["GRADIO_TEMP_DIR"] = folder  # where gradio keeps uploads and pictures
         page = build(predictor, options.max_side or None)

@@ -59,7 +59,6 @@ class Analysis:
     """The largest sigma that the map could hold."""
     figures: dict
     """`dmenet_tf.summaries.measure` of the whole map."""
-    model: str
 
     @property
     def top_px(self) -> float:
@@ -93,7 +92,6 @@ def analyse(path, predictor, max_side: int | None) -> Analysis:
         raise PageError("This photo needs more memory than there is: try a smaller one.") from error
     height, width = image.shape[:2]
     scale, largest_px = asked.scale(height, width), asked.largest_sigma_px(height, width)
-    metadata = getattr(asked, "metadata", None)
     return Analysis(
         photo_height=height,
         photo_width=width,
@@ -102,7 +100,6 @@ def analyse(path, predictor, max_side: int | None) -> Analysis:
         scale=scale,
         largest_px=largest_px,
         figures=measure(sigma_px, SHARP_BELOW_PX / scale, largest_px),
-        model=metadata.model if metadata else "",
     )
 
 
