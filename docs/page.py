@@ -4,13 +4,16 @@ python docs/page.py --server 127.0.0.1:8500
 """
 
 import argparse
+import io
 import shutil
 import socket
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from data_gen.imagefiles import write_atomic
 from serving import page
 from serving.client import ClientOptions, RemotePredictor
 from serving.contract import DEFAULT_ADDRESS
@@ -51,8 +54,13 @@ def draw(address):
         box = tab.locator(".dm-plane").nth(1).bounding_box()
         x, y = POINTED_AT
         tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
-        tab.screenshot(path=OUT, full_page=True)
+        picture = Image.open(io.BytesIO(tab.screenshot(full_page=True)))
         browser.close()
+    picture = picture.convert("RGB")
+    # 256 colours, dithered: half the size, and the map's colours without steps.
+    palette = picture.quantize(256, Image.Quantize.MEDIANCUT)
+    picture = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    write_atomic(OUT, lambda temporary: picture.save(temporary, "PNG", optimize=True))
 
 
 def _free_port():

@@ -28,10 +28,10 @@ DEFAULT_SIDE = 320
 FACTOR, LARGEST_FACTOR = 2.5, 4.0
 THRESHOLD_PX = 1.5  # of what the network sees; in a photo reduced by s, 1 / s as much
 RULES = {
-    "otsu": "best split of this photo (Otsu)",
-    "fixed": "blur below a threshold",
-    "hysteresis": "threshold, and softer parts connected to it",
-    "paper": "0.3 of the range (the paper's)",
+    "otsu": "best split (Otsu)",
+    "fixed": "a threshold",
+    "hysteresis": "threshold and surroundings",
+    "paper": "0.3 of the range (paper)",
 }
 WITH_THRESHOLD = ("fixed", "hysteresis")
 # Of scikit-image's wheel; `data_gen.photographs` has sources and terms.
@@ -283,6 +283,14 @@ def launch(page, host="127.0.0.1", port=7860, block=True) -> str:
 
     system = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
     mono = ("ui-monospace", "Menlo", "Consolas", "monospace")
+    theme = gr.themes.Default(primary_hue="teal", font=system, font_mono=mono)
+    # gradio's own greys are below the contrast that reading takes.
+    theme.set(
+        body_text_color_subdued="#57606a",
+        body_text_color_subdued_dark="#a3adb8",
+        block_info_text_color="#57606a",
+        block_info_text_color_dark="#a3adb8",
+    )
     page.queue(max_size=16)
     _, address, _ = page.launch(
         server_name=host,
@@ -298,7 +306,7 @@ def launch(page, host="127.0.0.1", port=7860, block=True) -> str:
         pwa=False,
         mcp_server=False,
         enable_monitoring=False,
-        theme=gr.themes.Default(primary_hue="teal", font=system, font_mono=mono),
+        theme=theme,
         css=(WEB / "page.css").read_text(encoding="utf-8"),
     )
     if block:
