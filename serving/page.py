@@ -8,8 +8,8 @@ told otherwise. Uploads stay in a temporary folder that goes when the page ends.
 """
 
 import argparse
-import html
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,14 +26,12 @@ SIDES = (240, 320, 480, 640, 960, 1280, 2000)
 # The demo's network learned from crops of 64 px: on larger photos it takes noise for sharpness.
 DEFAULT_SIDE = 320
 FACTOR, LARGEST_FACTOR = 2.5, 4.0
-THRESHOLD_PX = 1.5  # of what the network sees; in a photo reduced by s, 1 / s as much
 RULES = {
     "otsu": "best split (Otsu)",
     "fixed": "a threshold",
     "hysteresis": "threshold and surroundings",
     "paper": "0.3 of the range (paper)",
 }
-WITH_THRESHOLD = ("fixed", "hysteresis")
 # Of scikit-image's wheel; `data_gen.photographs` has sources and terms.
 EXAMPLES = {"chelsea": "Cat", "coffee": "Coffee", "astronaut": "Astronaut", "rocket": "Rocket"}
 CREDITS = (
@@ -43,72 +41,6 @@ CREDITS = (
 SESSIONS = 32  # whose photos are kept in memory, some 10 MB each
 MINUTE_S = 60
 RETRY_S = 5.0  # for a server that starts anew; who looks at the page does not wait for longer
-
-
-# --- what happens on the page ------------------------------------------------------------------
-
-
-class Actions:
-    """The page's functions: values of its controls in, values of its outputs out."""
-
-    def __init__(self, predictor):
-        self.predictor = predictor
-
-    def open(self, path, side, rule, factor):
-        """A photo was chosen: everything anew, as `build` lists it in `opened`."""
-        import gradio as gr
-
-        from serving import page_results as results
-
-        if path is None:  # another size was chosen before any photo
-            return [gr.skip()] * 8
-        side = None if side == "full" else int(side)
-        try:
-            analysis = results.analyse(path, self.predictor, side)
-        except results.PageError as error:
-            raise _error(error) from error
-        threshold_px = THRESHOLD_PX / analysis.scale
-        return (
-            analysis,
-            results.viewer_value(analysis),
-            results.summary_html(analysis),
-            _threshold(rule, analysis, threshold_px),
-            results.tinted(analysis),
-            results.cutout(analysis, rule, threshold_px),
-            results.magnified(analysis, factor),
-            gr.update(visible=True),
-        )
-
-    def cut(self, analysis, rule, threshold_px):
-        """-> (threshold's slider, picture)"""
-        from serving.page_results import cutout
-
-        if analysis is None:
-            return _threshold(rule), None
-        return _threshold(rule), cutout(analysis, rule, threshold_px)
-
-    def magnify(self, analysis, factor):
-        """-> picture; the server is not asked again."""
-        from serving.page_results import magnified
-
-        return None if analysis is None else magnified(analysis, factor)
-
-
-def _threshold(rule, analysis=None, threshold_px=None):
-    """The slider in pixels of the photo at hand, shown for the rules that take one."""
-    import gradio as gr
-
-    update = {"visible": rule in WITH_THRESHOLD}
-    if analysis is not None:
-        update |= {"maximum": round(analysis.largest_px, 1), "value": round(threshold_px, 2)}
-    return gr.update(**update)
-
-
-def _error(message):
-    """Stays until it is closed; gradio would show markup, and a file's name may hold some."""
-    import gradio as gr
-
-    return gr.Error(html.escape(str(message)), duration=None, print_exception=False)
 
 
 # --- the page ----------------------------------------------------------------------------------
@@ -121,6 +53,8 @@ def build(predictor, max_side: int | None = DEFAULT_SIDE):
     that is chosen at first; None for full size.
     """
     import gradio as gr
+
+    from serving.page_actions import Actions
 
     actions = Actions(predictor)
     with gr.Blocks(
@@ -225,6 +159,8 @@ def _viewer(gr):
 
 
 def _results(gr):
+    from serving.page_actions import THRESHOLD_PX
+
     def picture(label, alt_text, **more):
         return gr.Image(
             label=label,
@@ -335,8 +271,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     options = build_parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
     try:
         return run(options)
+    except KeyboardInterrupt:
+        return 0
     except ImportError as error:
         print(f"error: {error}: the page needs pip install 'dmenet-tf[demo]'", file=sys.stderr)
     except (OSError, ValueError) as error:

@@ -162,7 +162,9 @@ def test_a_photo_of_too_many_pixels_is_refused(photo, monkeypatch):
 
 def test_an_error_on_the_page_holds_no_markup():
     pytest.importorskip("gradio", reason="needs the extra demo")
-    assert page._error("<img src=x>.jpg").message == "&lt;img src=x&gt;.jpg"
+    from serving.page_actions import error_message
+
+    assert error_message("<img src=x>.jpg").message == "&lt;img src=x&gt;.jpg"
 
 
 # --- the command -------------------------------------------------------------------------------
