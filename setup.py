@@ -40,13 +40,26 @@ setup(
         "cuda": ["tensorflow[and-cuda]"],
         # Datasets written by a cluster or into an object store.
         "beam": ["apache-beam>=2.60"],
+        "serving": [
+            "grpcio>=1.60",  # the wire
+            "grpcio-health-checking>=1.60",  # the standard health service
+            "tensorflow-serving-api",  # the official messages of PredictionService
+            "prometheus-client",  # the metrics page
+        ],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
-        # scikit-learn: a second opinion on the metrics.
-        # gradio, playwright: the page, in the Chromium that the machine has.
-        "test": ["pytest", "ruff", "scikit-learn", "gradio>=6,<7", "playwright"],
         # The web page: gradio 6 takes themes and styles in launch(). grpcio asks the server.
-        "demo": ["gradio>=6,<7", "grpcio"],
+        "demo": ["gradio>=6,<7", "grpcio>=1.60"],
+        # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS;
+        # playwright: the page, in the Chromium that the machine has.
+        "test": [
+            "pytest",
+            "ruff",
+            "scikit-learn",
+            "cryptography",
+            "playwright",
+            "dmenet-tf[serving,demo]",
+        ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
 )

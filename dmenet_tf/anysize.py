@@ -66,6 +66,15 @@ class AnySizePredictor(abc.ABC):
     def _predict_part(self, part: np.ndarray, output: Output) -> tuple[np.ndarray, Metadata]:
         """`output` of a part [h, w, 3], h and w multiples of 16: [h, w] float32, and its model."""
 
+    def close(self) -> None:  # noqa: B027, there may be nothing to end
+        """Ends what is under way, where there is something that another thread can end."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     @property
     def encoding(self) -> str:
         """Key of `data_gen.optics.ENCODINGS`: what `defocus` means."""

@@ -46,7 +46,9 @@ COMMANDS = {
         "build_parser",
     ),
     "export": Command("serving.export", "write a SavedModel for serving", extra="serving"),
-    "serve": Command("serving.server", "answer requests on this machine", extra="serving"),
+    "serve": Command(
+        "serving.server", "answer requests on this machine", "build_parser", extra="serving"
+    ),
     "page": Command("serving.page", "a web page: drop a photo", "build_parser", extra="demo"),
     "completion": Command("dmenet_tf.cli", "print the completion script of a shell"),
 }

@@ -2,17 +2,15 @@
 
     python -m dmenet_tf.predict photos/ -o maps --weights runs/demo
 
-Parses, finds the photos, and hands them one by one to the network, while the next is being read.
+Parses, finds the photos, and opens what predicts them: a network here, or a server (`--server`),
+for which nothing of TensorFlow is imported. `predict_folder.py` does the rest.
 """
 
 import argparse
+import importlib
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,17 +18,28 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # nearly twice as fast (fol
 
 from tqdm import tqdm
 
-from data_gen.imagefiles import DataFileError
-from data_gen.photofiles import MAX_PIXELS, decode_photo, read_photo
+from data_gen.photofiles import MAX_PIXELS
 from dmenet_tf import summaries
 from dmenet_tf.console import quiet_native_stderr
-from dmenet_tf.inputs import Photo, find_photos
-from dmenet_tf.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
+from dmenet_tf.inputs import find_photos
+from dmenet_tf.summaries import SUFFIXES
 
 # TensorFlow takes seconds to import: `--help` and wrong options must not wait for it. Modules that
 # need it are imported where they are used.
 
 EXIT_UNREADABLE, EXIT_INTERRUPTED = 3, 130
+SERVER_JOBS, MAX_JOBS = 4, 64
+FIRST_ANSWER_S = 15.0  # for which a server is tried before any photo is
+# Options of a server -> fields of `serving.client.ClientOptions`, which has their defaults.
+SERVER_FIELDS = {
+    "timeout": "timeout_s",
+    "retry": "retry_s",
+    "model_version": "version",
+    "model_label": "label",
+    "tls_ca": "tls_ca",
+    "tls_cert": "tls_certificate",
+    "tls_key": "tls_key",
+}
 EPILOG = """\
 forms (--write a,b,...; default colour); sigma is the blur's Gaussian deviation in pixels:
   colour   NAME.colour.png    black = sharp .. bright yellow = the largest sigma, 7 px
@@ -58,15 +67,17 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m dmenet_tf.predict",
-        usage="%(prog)s INPUT... -o OUT --weights PATH [options]",
+        usage="%(prog)s INPUT... -o OUT (--weights PATH | --server HOST:PORT) [options]",
         description="Writes the defocus map of every photo.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100),
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="file, folder, quoted pattern, or - for stdin")
     add("-o", "--out", type=Path, required=True, help="folder of the maps; mirrors INPUT's folders")
-    add("--weights", required=True, metavar="PATH", help="a run's folder, or DMENet_BDCS.npz")
+    made_by = parser.add_mutually_exclusive_group(required=True)
+    made_by.add_argument("--weights", metavar="PATH", help="a run's folder, or DMENet_BDCS.npz")
+    made_by.add_argument("--server", metavar="HOST:PORT", help="or a server of the model")
     add("--write", type=_forms, action="extend", metavar="FORMS", help="see below")
     add("--tile", type=_tile, default="auto", help="side in px, 0 = whole, or auto (default)")
     add("--max-side", type=int, metavar="N", help="reduce larger photos to N px, for speed")
@@ -80,7 +91,20 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-pixels", type=float, default=MAX_PIXELS / 1e6, metavar="M",
         help="refuse photos above M million pixels (default %(default)g)")  # fmt: skip
     add("--overwrite", action="store_true", help="write again what is already there")
+    _add_server_options(parser.add_argument_group("with --server").add_argument)
     return parser
+
+
+def _add_server_options(add) -> None:
+    add("--jobs", type=int, metavar="N", help="photos at a time (default 4)")
+    add("--exact", action="store_true", help="floats both ways; else sigma to half of 7/65535 px")
+    add("--timeout", type=float, metavar="S", help="seconds for an answer (default 300)")
+    add("--retry", type=float, metavar="S", help="seconds to try while UNAVAILABLE (default 120)")
+    add("--model-version", type=int, metavar="N", help="default: the server's newest")
+    add("--model-label", metavar="LABEL", help="or the version that has this label")
+    add("--tls-ca", metavar="PEM", help="authorities that sign the server's certificate; uses TLS")
+    add("--tls-cert", metavar="PEM", help="certificate of this client, and")
+    add("--tls-key", metavar="PEM", help="its key")
 
 
 def _forms(text: str) -> list[str]:
@@ -115,16 +139,19 @@ def predict(options) -> int:
     """Writes the maps of `options` (see `build_parser`) and returns the exit code."""
     photos = find_photos(options.inputs, options.out, summaries.is_output)
     _check(options)
-    from dmenet_tf.anysize import check_options
+    with quiet_native_stderr():
+        from dmenet_tf.anysize import check_options
+        from dmenet_tf.predict_folder import Folder
 
     check_options(options.tile, options.max_side)
-    with quiet_native_stderr():
-        from dmenet_tf.inference import Predictor
-
-    predictor = Predictor(options.weights, tile=options.tile, max_side=options.max_side)
-    if predictor.trained.licence:
-        print(f"note: {predictor.trained.licence}", file=sys.stderr)
-    return _Folder(options, predictor).write(photos)
+    with _server(options) if options.server else _network(options) as predictor:
+        if predictor.metadata.licence:
+            print(f"note: {predictor.metadata.licence}", file=sys.stderr)
+        if not options.server:
+            return Folder(options, predictor).write(photos)
+        jobs = SERVER_JOBS if options.jobs is None else options.jobs
+        # Maps that came in 16 bits are not those of floats, to the last bit.
+        return Folder(options, predictor, jobs, {"exact": options.exact}).write(photos)
 
 
 def _check(options) -> None:
@@ -132,6 +159,13 @@ def _check(options) -> None:
         value = getattr(options, name)
         if not 0 < value < float("inf"):
             raise ValueError(f"--{name.replace('_', '-')} must be above 0; received {value:g}")
+    if options.server:
+        if options.jobs is not None and not 1 <= options.jobs <= MAX_JOBS:
+            raise ValueError(f"--jobs must lie in 1 .. {MAX_JOBS}; received {options.jobs}")
+        return
+    for name in ("jobs", "exact", *SERVER_FIELDS):
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} goes with --server, not with --weights")
     if not Path(options.weights).exists():
         raise FileNotFoundError(
             f"--weights must be a run's folder or an .npz; there is no {options.weights} "
@@ -139,114 +173,39 @@ def _check(options) -> None:
         )
 
 
-class _Folder:
-    """Writes maps into the folder OUT, and counts."""
+def _network(options):
+    with quiet_native_stderr():
+        from dmenet_tf.inference import Predictor
 
-    def __init__(self, options, predictor):
-        from dmenet_tf.mapfiles import Metadata, program_version
-
-        self.options, self.predictor, self.out = options, predictor, options.out
-        self.forms = list(dict.fromkeys(options.write or ["colour"]))
-        trained = predictor.trained
-        self.metadata = Metadata(
-            trained.identity,
-            trained.encoding,
-            version=program_version(),
-            licence=trained.licence,
-        )
-        self.done, self.kept, self.failed = 0, 0, {}
-
-    def write(self, photos: list[Photo]) -> int:
-        todo = [photo for photo in photos if self.options.overwrite or not self._stands(photo)]
-        self.kept = len(photos) - len(todo)
-        try:
-            with tqdm(
-                total=len(photos), initial=self.kept, unit="photo", disable=None, leave=False
-            ) as bar:
-                for photo, image in read_ahead(todo, int(self.options.max_pixels * 1e6)):
-                    bar.set_postfix_str(photo.name.name, refresh=True)
-                    if isinstance(image, Exception):
-                        self.failed[str(photo)] = str(image)
-                        tqdm.write(f"skipped {image}", file=sys.stderr)
-                    else:
-                        self._write_photo(photo, image)
-                        self.done += 1
-                    bar.update()
-        finally:
-            if self.done or self.kept or self.failed:
-                summaries.write_tables(self.out, self.failed)
-        counts = [f"{self.done} written"]
-        counts += [f"{self.kept} already there"] if self.kept else []
-        counts += [f"{len(self.failed)} unreadable"] if self.failed else []
-        print(
-            f"{len(photos)} photo{'s' * (len(photos) != 1)}: {', '.join(counts)}; "
-            f"maps in {self.out}, figures in {self.out / summaries.TABLE_CSV}"
-        )
-        return EXIT_UNREADABLE if self.failed else 0
-
-    def _made_with(self, photo: Photo) -> dict:
-        """All that a photo's files depend on, besides the photo's bytes."""
-        made_with = {
-            "model": self.metadata.model,
-            "version": self.metadata.version,
-            "max_side": self.options.max_side,
-            "sharp_below": self.options.sharp_below,
-        }
-        if photo.path is not None:
-            status = photo.path.stat()
-            made_with |= {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-        return made_with
-
-    def _stands(self, photo: Photo) -> bool:
-        """Whether all that is asked for is there, made from this photo in the same way."""
-        values = summaries.read_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX))
-        return (
-            photo.path is not None  # what comes through a pipe is new each time
-            and values is not None
-            and values.get("made_with") == self._made_with(photo)
-            and set(self.forms) <= set(summaries.forms_present(self.out, photo.name))
-        )
-
-    def _write_photo(self, photo: Photo, image) -> None:
-        from dmenet_tf.mapfiles import write_map
-
-        shape = image.shape[:2]
-        started = time.monotonic()
-        sigma_px = self.predictor.sigma_px(image)
-        seconds = time.monotonic() - started
-        largest = self.predictor.largest_sigma_px(*shape)
-        metadata = replace(self.metadata, sigma_max_px=largest)
-        # Forms that stand there from another model or photo would contradict the new summary.
-        present = summaries.forms_present(self.out, photo.name)
-        for form in dict.fromkeys([*self.forms, *present]):
-            path = output_path(self.out, photo.name, SUFFIXES[form])
-            write_map(path, form, sigma_px, metadata, image)
-        # The network cannot tell less than its own pixel, which of a reduced photo is larger.
-        sharp_below_px = self.options.sharp_below / self.predictor.scale(*shape)
-        figures = summaries.measure(sigma_px, sharp_below_px, largest)
-        values = summaries.summary(photo, shape, figures, seconds, metadata, self._made_with(photo))
-        summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)
+    return Predictor(options.weights, tile=options.tile, max_side=options.max_side)
 
 
-def read_ahead(photos: list[Photo], max_pixels: int) -> Iterator[tuple[Photo, object]]:
-    """(photo, its image or the error), each read by a thread while the one before is in use."""
-
-    def read(photo: Photo):
-        try:
-            if photo.path is None:
-                return decode_photo(sys.stdin.buffer.read(), photo, max_pixels)
-            return read_photo(photo.path, max_pixels)
-        except DataFileError as error:
-            return error
-        except MemoryError:
-            return DataFileError(f"{photo}: a photo must fit into memory; there is not enough")
-
-    with ThreadPoolExecutor(1) as reader:
-        following = [reader.submit(read, photo) for photo in photos[:1]]
-        for index, photo in enumerate(photos):
-            image = following.pop().result()
-            following += [reader.submit(read, later) for later in photos[index + 1 : index + 2]]
-            yield photo, image
+def _server(options):
+    """A predictor that asks the server, which has answered once: it says which model it runs."""
+    # By name: nothing of this package depends on `serving`, which depends on it.
+    try:
+        client = importlib.import_module("serving.client")
+    except ImportError as error:
+        raise ValueError(
+            f"--server needs what is not installed ({error}): pip install 'dmenet-tf[serving]'"
+        ) from error
+    given = {field: getattr(options, name) for name, field in SERVER_FIELDS.items()}
+    client_options = client.ClientOptions(**{k: v for k, v in given.items() if v is not None})
+    predictor = client.RemotePredictor(
+        options.server,
+        client_options,
+        tile=options.tile,
+        max_side=options.max_side,
+        exact=options.exact,
+        on_retry=lambda line: tqdm.write(line, file=sys.stderr),
+    )
+    try:
+        # A wrong address should not take as long to tell as a server that starts anew.
+        predictor.ask_metadata(min(FIRST_ANSWER_S, client_options.retry_s))
+    except BaseException:
+        predictor.close()
+        raise
+    return predictor
 
 
 if __name__ == "__main__":

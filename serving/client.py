@@ -76,12 +76,6 @@ class RemotePredictor(AnySizePredictor):
     def close(self) -> None:
         self.client.close()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
     def _side(self, height: int, width: int) -> int:
         largest = largest_side(height, width)
         if self.tile in ("auto", 0):

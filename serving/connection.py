@@ -260,8 +260,17 @@ def _channel(address: str, options: ClientOptions) -> grpc.Channel:
     if not options.secure:
         return grpc.insecure_channel(address, settings)
     authorities, key, certificate = (
-        Path(path).read_bytes() if path else None
+        _pem(path) if path else None
         for path in (options.tls_ca, options.tls_key, options.tls_certificate)
     )
     credentials = grpc.ssl_channel_credentials(authorities, key, certificate)
     return grpc.secure_channel(address, credentials, settings)
+
+
+def _pem(path) -> bytes:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"a TLS file must exist; there is no {path}")
+    data = Path(path).read_bytes()
+    if b"-----BEGIN " not in data:
+        raise ValueError(f"a TLS file must be PEM (-----BEGIN ...); received {path}")
+    return data

@@ -118,6 +118,7 @@ def export(trained, out, version: int | None = None) -> Path:
     from serving.verification import verify
 
     _check_version(version)
+    _check_finite(trained.model)
     out = Path(out)
     with Lock(out):
         for path in out.glob(f"{_UNFINISHED}*"):  # of exporters that were killed: we have the lock
@@ -147,6 +148,19 @@ def export(trained, out, version: int | None = None) -> Path:
 def _check_version(version: int | None) -> None:
     if version is not None and not 0 < version <= _LARGEST_VERSION:
         raise ValueError(f"a version must be a number from 1 to 2^63 - 1; received {version}")
+
+
+def _check_finite(model) -> None:
+    import numpy as np
+
+    for variable in model.variables:
+        bad = np.count_nonzero(~np.isfinite(np.asarray(variable)))
+        if bad:
+            name = getattr(variable, "path", variable.name)
+            raise PublishError(
+                f"weights must be finite; received {bad} NaN or infinite ones in {name}. "
+                "Nothing was published"
+            )
 
 
 def _free_version(out: Path) -> int:

@@ -156,7 +156,7 @@ def _decoded_jpeg(data):
     with tf.control_dependencies(_checks_of_size(size)):
         # The exact transform: the pixels that Pillow gives, which the default's differ from.
         pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return tf.cast(pixels, tf.float32) / 255.0
+    return _share(pixels, 255.0)
 
 
 def _decoded_png(data):
@@ -167,7 +167,13 @@ def _decoded_png(data):
     with tf.control_dependencies(_checks_of_size([height, width])):
         # 8 bits become 16 by a factor of 257, so that a share of 65535 is that of 255, bit by bit.
         pixels = tf.io.decode_png(data, channels=3, dtype=tf.uint16)
-    return tf.cast(pixels, tf.float32) / 65535.0
+    return _share(pixels, 65535.0)
+
+
+def _share(pixels, largest):
+    # In float64: TensorFlow turns the division into a product with the reciprocal, and in float32
+    # that would round otherwise than NumPy's division.
+    return tf.cast(tf.cast(pixels, tf.float64) / largest, tf.float32)
 
 
 # --- pixels -> map -> files --------------------------------------------------------------------

@@ -14,15 +14,18 @@ from dmenet_tf.inference import predict_defocus
 from dmenet_tf.weights import TrainedModel
 from serving import contract
 
-# Rounding: folding multiplies in another order. Ten times what networks of width 1.0 show.
-LARGEST_DIFFERENCE = 1e-5
-_PNG_STEPS = 1
+# Of `defocus`. Rounding alone: the Keras model at width 1.0 and random weights differs from itself
+# by 4e-5 under other kernels, and by 7e-5 from the folded graph; at the demo's width by 7e-6. A
+# convolution padded or folded wrongly differs by 1e-2.
+LARGEST_DIFFERENCE = 3e-4
+_PNG_STEPS = 1  # between the two signatures, which share their kernels
 _PHOTO_SIDE_PX = 320
 _RANDOM_SIZES = ((1, 1), (3, 40), (33, 17), (64, 96))
 
 
 def verify(folder, trained: TrainedModel) -> dict:
-    """Largest differences in `defocus`, `sigma_px` and steps of the PNG, by name.
+    """Largest differences by name: of `defocus` and `sigma_px` from the Keras model, and in steps
+    of the PNG between the two signatures.
 
     Raises `serving.export.PublishError` where one is too large.
     """
@@ -90,8 +93,8 @@ def _compare(served: SessionModel, trained: TrainedModel, pixels) -> dict[str, f
     image = pixels[None].astype(np.float32) / np.float32(255)
     defocus = predict_defocus(trained.model, image)
     sigma_px = ENCODINGS[trained.encoding].label_to_sigma(defocus)
-    stored = np.rint(contract.PNG_MAX * np.minimum(sigma_px / contract.SIGMA_MAX_PX, 1.0))
     numbers = served(contract.SIGNATURE_IMAGES, image)
+    stored = contract.PNG_MAX * (numbers[contract.SIGMA_PX] / contract.SIGMA_MAX_PX)
     png = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
     files = served(contract.SIGNATURE_ENCODED, [png])
     decoded = cv2.imdecode(
@@ -100,5 +103,5 @@ def _compare(served: SessionModel, trained: TrainedModel, pixels) -> dict[str, f
     return {
         "defocus": np.abs(numbers[contract.DEFOCUS] - defocus).max(),
         "sigma_px": np.abs(numbers[contract.SIGMA_PX] - sigma_px).max(),
-        "png_steps": np.abs(decoded - stored[0, ..., 0]).max(),
+        "png_steps": np.abs(decoded - np.rint(stored[0, ..., 0])).max(),
     }

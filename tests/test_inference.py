@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from lively import lively
 
 from data_gen.optics import ENCODINGS
 from dmenet_tf import inference, tiling
@@ -18,27 +19,6 @@ from dmenet_tf.weights import TrainedModel
 
 RNG = np.random.default_rng(0)
 WIDTH = 0.03
-
-
-def lively(model, seed=0):
-    """Random weights and statistics, and a last layer strong enough for maps that use their range.
-
-    None of Keras's own initial weights: those differ with what was built before.
-    """
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        kind = variable.name.split("/")[-1].split(":")[0]
-        if kind == "kernel":
-            variable.assign(
-                rng.normal(0, (2 / np.prod(variable.shape[:-1])) ** 0.5, variable.shape)
-            )
-        if kind in ("moving_mean", "beta"):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
-        if kind == "moving_variance":
-            variable.assign(rng.uniform(0.5, 2.0, variable.shape))
-    kernel = model.get_layer("final_conv3").kernel
-    kernel.assign(rng.normal(0, 0.05, kernel.shape))
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,176 @@
+"""The client against the exported model on the embedded server: maps equal local prediction."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_inference import lively
+
+from dmenet_tf.inference import Predictor
+from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.weights import TrainedModel
+from serving import contract
+from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
+
+pytest.importorskip("serving.server")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def local():
+    model = lively(build_blur_estimation(0.03))
+    return Predictor(TrainedModel(model, "paper", "memory", "0" * 12))
+
+
+@pytest.fixture(scope="module")
+def models(local, tmp_path_factory):
+    from serving.export import export
+
+    folder = tmp_path_factory.mktemp("models")
+    export(local.trained, folder / contract.MODEL_NAME)
+    return folder
+
+
+def serve(models, **options):
+    from serving.server import Server, ServerOptions
+
+    return Server(ServerOptions(models=models, address="127.0.0.1:0", **options))
+
+
+@pytest.fixture(scope="module")
+def address(models):
+    with serve(models) as server:
+        yield f"127.0.0.1:{server.port}"
+
+
+def photo(height, width, dtype=np.uint8):
+    """Noise of several scales."""
+    image = sum(
+        RNG.random((height // s + 1, width // s + 1, 3)).repeat(s, 0).repeat(s, 1)[:height, :width]
+        for s in (1, 8, 64)
+    )
+    return (image / 3 * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("size, dtype", [((50, 70), np.uint8), ((64, 48), np.uint16),
+                                         ((1, 3), np.uint8), ((1100, 1900), np.uint8)])  # fmt: skip
+def test_maps_equal_local_prediction(local, address, size, dtype):
+    image = photo(*size, dtype)
+    expected = local.sigma_px(image)
+    assert expected.std() > 0.01 or size == (1, 3)
+    with RemotePredictor(address) as remote:
+        as_file = remote.predict(image)
+    with RemotePredictor(address, exact=True) as remote:
+        exact, defocus = remote.sigma_px(image), remote.defocus(image)
+    # The contract's bound is of `defocus`, sigma / 7.
+    assert np.abs(exact - expected).max() <= 7e-5
+    assert np.abs(defocus - local.defocus(image)).max() <= 1e-5
+    assert np.abs(as_file.sigma_px - expected).max() <= SIGMA_STEP_PX
+    assert as_file.metadata == local.predict(image).metadata
+
+
+def test_a_reduced_photo_is_the_same_too(local, address):
+    image = photo(120, 200)
+    local.max_side = 100
+    expected = local.sigma_px(image)
+    local.max_side = None
+    with RemotePredictor(address, max_side=100) as remote:
+        assert np.abs(remote.sigma_px(image) - expected).max() <= 2 * SIGMA_STEP_PX
+
+
+def test_what_the_server_says(address):
+    with Client(address) as asked:
+        assert asked.status() == {1: "AVAILABLE"}
+        assert asked.health() == "SERVING"
+        with pytest.raises(ServingError) as raised:
+            asked.predict_encoded([b"no picture, but long enough for one"])
+        assert raised.value.code == "INVALID_ARGUMENT"
+    for wrong in ({"version": 9}, {"label": "none"}, {"model": "other"}):
+        with (
+            RemotePredictor(address, ClientOptions(**wrong)) as remote,
+            pytest.raises(ServingError) as raised,
+        ):
+            remote.ask_metadata()
+        assert raised.value.code == "NOT_FOUND"
+
+
+def test_tls_and_mutual_tls(models, local, tmp_path):
+    from test_server import make_certificates
+
+    made = make_certificates(tmp_path)
+    authority, image = made["authority"][0], photo(32, 32)
+    certificate, key = made["localhost"]
+    own = {"tls_certificate": made["client"][0], "tls_key": made["client"][1]}
+    with serve(models, tls_certificate=certificate, tls_key=key, client_ca=authority) as server:
+        address = f"127.0.0.1:{server.port}"
+        known = {"tls_ca": authority, "tls_server_name": "localhost"}
+        with RemotePredictor(address, ClientOptions(**known, **own)) as remote:
+            assert np.abs(remote.sigma_px(image) - local.sigma_px(image)).max() <= SIGMA_STEP_PX
+        for wrong in ({}, known, {**known, **own, "tls_server_name": "another"}):
+            with (
+                RemotePredictor(address, ClientOptions(retry_s=0, **wrong)) as remote,
+                pytest.raises(ServingError, match="expect TLS") as raised,
+            ):
+                remote.ask_metadata()
+            assert raised.value.code == "UNAVAILABLE"
+
+
+# --- a server that is killed -------------------------------------------------------------------
+
+
+def start_server(models, port):
+    command = ["-m", "serving.server", "--models", str(models), "--metrics-port", "-1"]
+    return subprocess.Popen(
+        [sys.executable, *command, "--address", f"127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_folder_run_survives_kill_9_of_the_server(models, local, tmp_path):
+    photos = {f"{n}.png": photo(200 + n, 240) for n in range(30)}
+    (tmp_path / "in").mkdir()
+    for name, image in photos.items():
+        Image.fromarray(image).save(tmp_path / "in" / name)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out, servers = tmp_path / "out", [start_server(models, port)]
+    try:
+        with Client(f"127.0.0.1:{port}", ClientOptions(retry_s=60)) as asked:
+            asked.status()
+            while asked.health() != "SERVING":
+                time.sleep(0.1)
+        run = subprocess.Popen(
+            [sys.executable, "-m", "dmenet_tf.predict", str(tmp_path / "in"), "-o", str(out),
+             "--server", f"127.0.0.1:{port}", "--write", "npy"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while len(list(out.glob("*.npy"))) < 5:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.005)
+        os.kill(servers[0].pid, signal.SIGKILL)
+        servers[0].wait()
+        done = len(list(out.glob("*.npy")))
+        assert done < 25  # in the middle
+        servers.append(start_server(models, port))
+        output, error = run.communicate(timeout=90)
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+    assert run.returncode == 0, error
+    assert "30 photos: 30 written" in output
+    assert error.count("UNAVAILABLE") >= 1 and "trying again" in error
+    left = {path.name for path in out.iterdir()}
+    tables = {"summary.csv", "summary.json"}
+    assert left == {f"{n}{end}" for n in photos for end in (".sigma.npy", ".json")} | tables
+    for name, image in photos.items():
+        sigma_px = np.load(out / f"{name}.sigma.npy")
+        # The servers take oneDNN's kernels, this process perhaps not.
+        assert np.abs(sigma_px - local.sigma_px(image)).max() <= SIGMA_STEP_PX + 7e-5, name

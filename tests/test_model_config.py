@@ -1,0 +1,96 @@
+"""models.config: what is known is read, what is not is refused."""
+
+from pathlib import Path
+
+import pytest
+from tiny_models import write_model
+
+from serving.model_config import ConfigError, models_in, read_config
+
+ENTRY = 'config {{ name: "{0}" base_path: "{0}" model_platform: "tensorflow" {1} }}'
+
+
+def write(tmp_path, *entries: str) -> Path:
+    path = tmp_path / "models.config"
+    path.write_text("model_config_list { " + " ".join(entries) + " }")
+    return path
+
+
+def test_several_models_with_policies_and_labels(tmp_path):
+    path = write(
+        tmp_path,
+        ENTRY.format("a", ""),
+        ENTRY.format("b", "model_version_policy { latest { num_versions: 2 } }"),
+        ENTRY.format("c", "model_version_policy { all {} }"),
+        ENTRY.format(
+            "d",
+            "model_version_policy { specific { versions: 3 versions: 7 } } "
+            'version_labels { key: "stable" value: 3 } version_labels { key: "canary" value: 7 }',
+        ),
+    )
+    a, b, c, d = read_config(path)
+    versions = [1, 3, 5, 10]
+    assert a.wanted(versions) == {10}
+    assert b.wanted(versions) == {5, 10}
+    assert c.wanted(versions) == set(versions)
+    assert d.wanted(versions) == {3}
+    assert d.labels == {"stable": 3, "canary": 7}
+    assert a.folder == tmp_path / "a"  # relative to the file
+
+
+def test_an_absolute_path_stays(tmp_path):
+    path = write(tmp_path, 'config { name: "a" base_path: "/m/a" model_platform: "tensorflow" }')
+    assert read_config(path)[0].folder == Path("/m/a")
+
+
+@pytest.mark.parametrize(
+    "entry, why",
+    [
+        ('config { base_path: "a" model_platform: "tensorflow" }', "name and a base_path"),
+        ('config { name: "a" model_platform: "tensorflow" }', "name and a base_path"),
+        ('config { name: "a" base_path: "a" }', "model_platform must be"),
+        ('config { name: "a" base_path: "a" model_platform: "onnx" }', "model_platform must be"),
+        (ENTRY.format("a", "logging_config {}"), "received logging_config"),
+        (ENTRY.format("a", "model_version_policy { specific {} }"), "must name versions"),
+        (ENTRY.format("a", 'version_labels { key: "x" value: 0 }'), "at least 1"),
+        (ENTRY.format("gs://bucket/a", ""), "local folder"),
+        (ENTRY.format("a", "") + ENTRY.format("a", ""), "a twice"),
+        ("config { nome: 1 }", "text form"),
+        ("", "received none"),
+    ],
+)
+def test_what_it_does_not_know_it_refuses(tmp_path, entry, why):
+    path = write(tmp_path, entry)
+    with pytest.raises(ConfigError, match=why) as error:
+        read_config(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_other_kinds_of_configuration_are_refused(tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text("custom_model_config {}")
+    with pytest.raises(ConfigError, match="received custom_model_config"):
+        read_config(path)
+    with pytest.raises(ConfigError, match="must be readable"):
+        read_config(tmp_path / "none.config")
+
+
+def test_a_folder_of_models(tmp_path):
+    write_model(tmp_path / "b", 1)
+    (tmp_path / "a").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    assert [(m.name, m.folder, m.latest) for m in models_in(tmp_path)] == [
+        ("a", tmp_path / "a", 1),
+        ("b", tmp_path / "b", 1),
+    ]
+
+
+def test_a_folder_that_is_none_of_models(tmp_path):
+    with pytest.raises(ConfigError, match=r"serving\.export"):
+        models_in(tmp_path)
+    write_model(tmp_path / "dmenet", 1)
+    for folder in (tmp_path / "dmenet", tmp_path / "dmenet" / "1"):
+        with pytest.raises(ConfigError, match="folder of models"):
+            models_in(folder)
+    with pytest.raises(ConfigError, match="there is no folder"):
+        models_in(tmp_path / "none")
