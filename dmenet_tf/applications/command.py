@@ -16,7 +16,7 @@ from data_gen.imagefiles import DataFileError, encode_png, write_atomic
 from dmenet_tf.applications.options import APPLICATIONS, FLOORED, build_parser, camera
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.inputs import find_photos
-from dmenet_tf.predict import read_ahead
+from dmenet_tf.predict_folder import read_ahead
 from dmenet_tf.summaries import output_path
 
 EXIT_UNREADABLE, EXIT_INTERRUPTED = 3, 130
