@@ -15,7 +15,7 @@ setup(
     package_data={
         "data_gen": ["*.j2"],
         "dmenet_tf": ["templates/*.html"],
-        "serving": ["config/*"],
+        "serving": ["config/*", "web/*"],
     },
     entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
     install_requires=[
@@ -48,11 +48,14 @@ setup(
         ],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
+        # The web page: gradio 6 takes themes and styles in launch(). grpcio asks the server.
+        "demo": ["gradio>=6,<7", "grpcio>=1.60"],
         # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS;
-        # PyYAML, kubernetes-validate: the files in serving/config, against the official schemas.
+        # PyYAML, kubernetes-validate: the files in serving/config, against the official schemas;
+        # playwright: the page, in the Chromium that the machine has.
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
-            "dmenet-tf[serving]",
+            *["playwright", "dmenet-tf[serving,demo]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -76,6 +76,12 @@ _TEXTURES = {
 }
 
 
+def packaged_path(name):
+    """Where a photograph's file lies, by its name in the table above; None if absent."""
+    files = (path for path in _FOLDER.glob(f"{name}.*") if path.suffix in (".png", ".jpg"))
+    return next(files, None)
+
+
 def read_packaged_image(file_name):
     """One image file of scikit-image's wheel: uint8 [H, W, 3] RGB (grey repeated), None if absent.
 

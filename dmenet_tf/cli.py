@@ -49,6 +49,7 @@ COMMANDS = {
     "serve": Command(
         "serving.server", "answer requests on this machine", "build_parser", extra="serving"
     ),
+    "page": Command("serving.page", "a web page: drop a photo", "build_parser", extra="demo"),
     "completion": Command("dmenet_tf.cli", "print the completion script of a shell"),
 }
 EPILOG = """\

@@ -1,0 +1,312 @@
+"""The page: what it shows is what the map says, and it works in a browser without a network."""
+
+import ast
+import base64
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("grpc", reason="needs the extra demo")
+
+from data_gen.imagefiles import write_png
+from data_gen.photographs import packaged_path
+from serving import page, page_results
+from serving.client import ServingError
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
+
+
+class FakePredictor:
+    """A map that is known: sigma grows from left to right, and a little downwards."""
+
+    def __init__(self, max_side=None, error=None):
+        self.max_side, self.error, self.sides = max_side, error, []
+
+    def scale(self, height, width):
+        return min(1.0, self.max_side / max(height, width)) if self.max_side else 1.0
+
+    def largest_sigma_px(self, height, width):
+        return 7.0 / self.scale(height, width)
+
+    def sigma_px(self, image):
+        self.sides.append(self.max_side)
+        if self.error:
+            raise self.error
+        return self.known(*image.shape[:2])
+
+    @staticmethod
+    def known(height, width):
+        column, row = np.linspace(0, 5, width), np.linspace(0, 1, height)
+        return (column[None, :] + row[:, None]).astype(np.float32)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    write_png(path, np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8))
+    return path
+
+
+def read_as_the_page_does(value, x, y):
+    """(sigma, photo's row, photo's column) at a pixel of the shown picture, as web/viewer.js."""
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(value["sigma"])), "<u2")
+    row = int((y + 0.5) * value["photo_height"] / value["height"])
+    column = int((x + 0.5) * value["photo_width"] / value["width"])
+    return steps[y * value["width"] + x] * value["step_px"], row, column
+
+
+# --- results -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("height, width", [(60, 90), (40, 3001), (2001, 33)])
+def test_what_is_read_is_the_maps_value_at_the_pixel_that_is_named(tmp_path, height, width):
+    path = tmp_path / "photo.png"
+    write_png(path, np.zeros((height, width, 3), np.uint8))
+    value = page_results.viewer_value(page_results.analyse(path, FakePredictor(), None))
+    assert max(value["width"], value["height"]) <= page_results.VIEW_SIDE_PX
+    assert (value["photo_width"], value["photo_height"]) == (width, height)
+    sigma_px = FakePredictor.known(height, width)
+    for x in np.linspace(0, value["width"] - 1, 7).astype(int):
+        for y in (0, value["height"] // 2, value["height"] - 1):
+            read, row, column = read_as_the_page_does(value, int(x), y)
+            assert abs(read - sigma_px[row, column]) <= value["step_px"] / 2 + 1e-6
+
+
+def test_the_size_that_is_chosen_goes_to_the_server_and_stays_out_of_other_requests(photo):
+    predictor = FakePredictor(max_side=960)
+    analysis = page_results.analyse(photo, predictor, 45)
+    assert predictor.sides == [45] and predictor.max_side == 960
+    assert analysis.scale == 0.5 and analysis.largest_px == 14
+    # A pixel of what the network saw is two of the photo's.
+    assert analysis.figures["sharp_below_px"] == 2
+
+
+def test_the_summary_is_of_the_whole_map_in_words(photo):
+    words = page_results.summary_html(page_results.analyse(photo, FakePredictor(), None))
+    sigma_px = FakePredictor.known(60, 90)
+    assert f"{np.mean(sigma_px < 1):.0%}" in words
+    assert f"{np.median(sigma_px):.2f} px" in words
+    assert "90 x 60 px" in words
+
+
+def test_the_cut_out_keeps_what_is_sharp(photo):
+    analysis = page_results.analyse(photo, FakePredictor(), None)
+    alpha = page_results.cutout(analysis, "fixed", 3.0)[..., 3]
+    assert alpha.shape == (60, 90)
+    assert alpha[:, :30].min() == 255 and alpha[:, -20:].max() == 0
+    less = page_results.cutout(analysis, "fixed", 2.0)[..., 3]
+    assert less.mean() < alpha.mean()
+
+
+def test_blur_grows_with_the_factor_and_1_changes_nothing():
+    analysis = page_results.analyse(packaged_path("chelsea"), FakePredictor(), None)
+    detail = [
+        np.abs(np.diff(page_results.magnified(analysis, factor)[:, 150:].astype(float), axis=1))
+        for factor in (1, 1.5, 3)
+    ]
+    assert detail[0].mean() > 1.1 * detail[1].mean() > 1.21 * detail[2].mean()
+    assert np.array_equal(page_results.magnified(analysis, 1), analysis.photo)
+
+
+@pytest.mark.parametrize("top_px", [2.0, 5.03, 7.0, 8.9, 31.2, 130.0])
+def test_ticks_are_few_rising_and_end_at_the_top(top_px):
+    ticks = page_results.ticks(top_px)
+    assert ticks[0] == 0 and ticks[-1] == round(top_px, 1) and 3 <= len(ticks) <= 7
+    assert np.diff(ticks).min() > 0.05 * top_px
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code, expected",
+    [
+        ("UNAVAILABLE", "server does not answer"),
+        ("DEADLINE_EXCEEDED", "took too long"),
+        ("INVALID_ARGUMENT", "refused this photo: why"),
+    ],
+)
+def test_a_servers_error_is_told_in_plain_words(photo, code, expected):
+    with pytest.raises(page_results.PageError, match=expected):
+        page_results.analyse(photo, FakePredictor(error=ServingError("why", code)), None)
+
+
+def test_what_is_no_photo_is_refused_before_the_server_is_asked(tmp_path):
+    path = tmp_path / "letter.jpg"
+    path.write_text("Dear reader")
+    predictor = FakePredictor()
+    with pytest.raises(page_results.PageError, match="letter.jpg: must be a photo") as caught:
+        page_results.analyse(path, predictor, None)
+    assert str(tmp_path) not in str(caught.value) and predictor.sides == []
+
+
+def test_a_photo_of_too_many_pixels_is_refused(photo, monkeypatch):
+    monkeypatch.setattr(page_results, "MAX_PHOTO_PIXELS", 5000)
+    with pytest.raises(page_results.PageError, match="at most 0.005 million pixels"):
+        page_results.analyse(photo, FakePredictor(), None)
+
+
+def test_an_error_on_the_page_holds_no_markup():
+    pytest.importorskip("gradio", reason="needs the extra demo")
+    from serving.page_actions import error_message
+
+    assert error_message("<img src=x>.jpg").message == "&lt;img src=x&gt;.jpg"
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def test_neither_tensorflow_nor_before_its_time_gradio_is_imported():
+    program = (
+        "import sys, serving.page; serving.page.build_parser();"
+        "early = {'tensorflow', 'gradio', 'numpy'} & set(sys.modules);"
+        "import serving.page_results;"
+        "found = early | ({'tensorflow', 'keras'} & set(sys.modules));"
+        "sys.exit(f'imported {found}' if found else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_says_in_one_line_what_is_missing(monkeypatch, capsys):
+    def fail(options):
+        raise ModuleNotFoundError("No module named 'gradio'", name="gradio")
+
+    monkeypatch.setattr(page, "run", fail)
+    assert page.main([]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "pip install 'dmenet-tf[demo]'" in message
+
+
+def test_the_viewer_takes_no_value_into_its_template():
+    # gradio evaluates the filled template as JavaScript: a value in it could run.
+    template = (page.WEB / "viewer.html").read_text()
+    assert "${" not in template and "{{" not in template and "`" not in template
+
+
+# --- in a browser ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def recorded_connections(monkeypatch):
+    """Hosts to which Python's sockets of this process connect."""
+    hosts, connect = set(), socket.socket.connect
+
+    def record(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            hosts.add(address[0])
+        return connect(self, address)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "connect", record)
+        yield hosts
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def browser(tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium or Chrome, which is not installed")
+    with playwright.sync_playwright() as running:
+        context = running.chromium.launch_persistent_context(
+            tmp_path / "profile",
+            executable_path=CHROMIUM,
+            headless=True,
+            args=list(FLAGS),
+            viewport={"width": 1280, "height": 900},
+        )
+        yield context
+        context.close()
+
+
+def shown_sigma(tab, x_share, y_share):
+    """Points at a share of the map's width and height -> (sigma, column, row) that are told."""
+    box = tab.locator(".dm-plane").nth(1).bounding_box()
+    tab.mouse.move(box["x"] + x_share * box["width"], box["y"] + y_share * box["height"])
+    tab.wait_for_function("document.querySelector('.dm-readout').textContent.startsWith('sigma')")
+    words = tab.locator(".dm-readout").inner_text()
+    sigma, place = words.removeprefix("sigma = ").split(" px at pixel ")
+    return float(sigma), *ast.literal_eval(place[: place.index(")") + 1])
+
+
+def test_a_visit(browser, tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="needs the extra demo")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    predictor = FakePredictor()
+    requests, complaints = [], []
+    tab = browser.new_page()
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    with recorded_connections(monkeypatch) as hosts:
+        built = page.build(predictor)
+        address = page.launch(built, port=free_port(), block=False)
+        try:
+            visit(tab, address, predictor, tmp_path)
+        finally:
+            built.close(verbose=False)
+    own = (address.rstrip("/"), "data:", "blob:" + address.rstrip("/"))
+    assert [url for url in requests if not url.startswith(own)] == []
+    assert hosts <= {"127.0.0.1", "::1", "localhost"}
+    assert complaints == []
+
+
+def visit(tab, address, predictor, tmp_path):
+    tab.goto(address)
+    upload = tab.locator("#dm-photo input[type=file]")
+    upload.set_input_files(packaged_path("chelsea"))
+    serial = "document.querySelector('.dm-viewer').dataset.serial"
+    tab.wait_for_function(serial)
+    tab.wait_for_selector("#dm-magnified img")
+
+    # What the page reads is what the map says.
+    known = FakePredictor.known(300, 451)
+    for place in ((0.1, 0.2), (0.5, 0.5), (0.93, 0.8)):
+        sigma_px, column, row = shown_sigma(tab, *place)
+        assert abs(column - place[0] * 451) <= 1 and abs(row - place[1] * 300) <= 1
+        assert abs(sigma_px - known[row, column]) <= 0.0051
+
+    # The slider changes the picture, and the server is not asked again.
+    before = tab.locator("#dm-magnified img").get_attribute("src")
+    tab.locator("#dm-factor input[type=number]").fill("4")
+    tab.locator("#dm-factor input[type=number]").press("Enter")
+    tab.wait_for_function(
+        "before => document.querySelector('#dm-magnified img').src !== before"
+        " && !document.querySelector('#dm-magnified img').src.endsWith(before)",
+        arg=before,
+    )
+    assert predictor.sides == [page.DEFAULT_SIDE]
+
+    # An error is told, what was shown goes, and the next photo works.
+    predictor.error = ServingError("no route", "UNAVAILABLE")
+    tab.locator("#dm-examples button").nth(1).click()
+    tab.get_by_text("The server does not answer").wait_for()
+    tab.wait_for_selector(".dm-viewer[data-state=empty]")
+    predictor.error = None
+    tab.locator("#dm-examples button").nth(0).click()
+    tab.wait_for_function(serial)
+
+    tab.set_viewport_size({"width": 390, "height": 844})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
