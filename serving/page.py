@@ -265,6 +265,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-side", type=int, default=DEFAULT_SIDE, metavar="N",
         help="size chosen at first, 0 for full (default %(default)s, for the demo)")  # fmt: skip
     add("--timeout", type=float, default=60, metavar="S", help="of a request (default %(default)g)")
+    add("--tls-ca", default="", metavar="PEM", help="authorities of the server's certificate")
+    add("--tls-cert", default="", metavar="PEM", help="certificate of this client, and")
+    add("--tls-key", default="", metavar="PEM", help="its key")
     return parser
 
 
@@ -287,7 +290,13 @@ def run(options) -> int:
     """Serves the page until it is interrupted; the server may start later."""
     from serving.client import ClientOptions, RemotePredictor
 
-    client = ClientOptions(timeout_s=options.timeout, retry_s=RETRY_S)
+    client = ClientOptions(
+        timeout_s=options.timeout,
+        retry_s=RETRY_S,
+        tls_ca=options.tls_ca,
+        tls_certificate=options.tls_cert,
+        tls_key=options.tls_key,
+    )
     with (
         tempfile.TemporaryDirectory(prefix="dmenet-page-") as folder,
         RemotePredictor(options.server, client) as predictor,
