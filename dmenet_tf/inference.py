@@ -14,7 +14,7 @@ from data_gen.optics import ENCODINGS
 from dmenet_tf import tiling
 from dmenet_tf.anysize import AnySizePredictor, as_float, pad_to_stride
 from dmenet_tf.folding import fold
-from dmenet_tf.mapfiles import Metadata, program_version
+from dmenet_tf.mapfiles import Metadata
 from dmenet_tf.weights import TrainedModel, load_weights
 
 
@@ -40,12 +40,7 @@ class Predictor(AnySizePredictor):
 
     @property
     def metadata(self) -> Metadata:
-        return Metadata(
-            self.trained.identity,
-            self.trained.encoding,
-            version=program_version(),
-            licence=self.trained.licence,
-        )
+        return Metadata.of(self.trained)
 
     def _side(self, height: int, width: int) -> int:
         if self.tile != "auto":

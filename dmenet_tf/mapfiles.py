@@ -53,6 +53,13 @@ class Metadata:
     licence: str = ""
     """Terms of the model's weights, where there are any to mention."""
 
+    @classmethod
+    def of(cls, trained) -> "Metadata":
+        """Of a `weights.TrainedModel`."""
+        return cls(
+            trained.identity, trained.encoding, version=program_version(), licence=trained.licence
+        )
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 

@@ -14,6 +14,7 @@ does and compared with the Keras model (`verification.py`), and only then rename
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -184,11 +185,11 @@ def _write(trained, folder: Path) -> None:
 def _write_metadata(trained, figures: dict, folder: Path) -> None:
     import tensorflow as tf
 
-    from serving.graph import metadata_of
+    from dmenet_tf.mapfiles import Metadata
 
     about = {
         "name": contract.MODEL_NAME,
-        **json.loads(metadata_of(trained).to_json()),
+        **dataclasses.asdict(Metadata.of(trained)),
         "weights": Path(trained.origin).name,
         "tensors": {
             "inputs": contract.INPUTS,

@@ -10,9 +10,9 @@ constants. Both signatures call one function, so that the file holds them once.
 import tensorflow as tf
 
 from data_gen.optics import ENCODINGS
+from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.folding import fold
-from dmenet_tf.mapfiles import Metadata, program_version
-from dmenet_tf.networks.blur_estimation import SIZE_MULTIPLE
+from dmenet_tf.mapfiles import Metadata
 from dmenet_tf.weights import TrainedModel
 from serving import contract
 
@@ -22,23 +22,13 @@ _PNG_COMPRESSION = 3  # zlib level: half the time of the default for a few per c
 _FOCUSED_SHARE = 0.1  # of `focus_score`
 
 
-def metadata_of(trained: TrainedModel) -> Metadata:
-    """What the `model` output says of the map, as JSON."""
-    return Metadata(
-        trained.identity,
-        trained.encoding,
-        version=program_version(),
-        licence=trained.licence,
-    )
-
-
 class ServedModel(tf.Module):
     """`endpoints` are what a SavedModel of it serves. A copy: training on does not change it."""
 
     def __init__(self, trained: TrainedModel):
         super().__init__(name="served_model")
         encoding = ENCODINGS[trained.encoding]
-        about = metadata_of(trained).to_json()
+        about = Metadata.of(trained).to_json()
         forward = tf.function(
             fold(trained.model).__call__,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],

@@ -32,3 +32,33 @@ def scenes(tmp_path):
         depth = np.where(np.arange(52) < 20, 1000, 3000) * np.ones((40, 1))
         write_png(folder / "depth.png", depth.astype(np.uint16))
     return tmp_path / "scenes"
+
+
+def _exported(factory, encoding, licence=""):
+    from lively import lively
+
+    from dmenet_tf.networks import build_blur_estimation
+    from dmenet_tf.weights import TrainedModel
+    from serving import contract, export
+
+    trained = TrainedModel(
+        lively(build_blur_estimation(0.03)), encoding, "runs/some", "0123456789ab", licence
+    )
+    models = factory.mktemp("models")
+    export.export(trained, models / contract.MODEL_NAME)
+    return trained, models
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A small model in the paper's encoding and the folder of models that it was exported to as
+    version 1: (`TrainedModel`, folder). Made once, not to be changed."""
+    return _exported(tmp_path_factory, "paper")
+
+
+@pytest.fixture(scope="session")
+def exported_released(tmp_path_factory):
+    """The same in the encoding of the authors' checkpoint, whose sigma is not 7 * defocus."""
+    from dmenet_tf.weights import AUTHORS_TERMS
+
+    return _exported(tmp_path_factory, "released", AUTHORS_TERMS)

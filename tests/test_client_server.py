@@ -12,12 +12,8 @@ import numpy as np
 import pytest
 from fake_service import FakeService, brightness, serving
 from PIL import Image
-from test_inference import lively
 
 from dmenet_tf.inference import Predictor
-from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.weights import TrainedModel
-from serving import contract
 from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
 
 pytest.importorskip("serving.server")
@@ -25,22 +21,13 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def local():
-    model = lively(build_blur_estimation(0.03))
-    # Random weights amplify rounding more than trained ones; a weaker last layer keeps it within
-    # what the exporter allows.
-    kernel = model.get_layer("final_conv3").kernel
-    kernel.assign(0.1 * kernel)
-    return Predictor(TrainedModel(model, "paper", "memory", "0" * 12))
+def local(exported):
+    return Predictor(exported[0])
 
 
 @pytest.fixture(scope="module")
-def models(local, tmp_path_factory):
-    from serving.export import export
-
-    folder = tmp_path_factory.mktemp("models")
-    export(local.trained, folder / contract.MODEL_NAME)
-    return folder
+def models(exported):
+    return exported[1]
 
 
 def serve(models, **options):

@@ -18,7 +18,6 @@ pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
 import grpc
 import tensorflow as tf
-from lively import lively
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -29,9 +28,7 @@ from tensorflow_serving.apis import (
 
 from data_gen.optics import ENCODINGS
 from data_gen.photographs import load_photographs
-from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.weights import TrainedModel
-from serving import contract, export
+from serving import contract
 from serving.server import Server, ServerOptions
 
 ODD_SIZES = [(1, 1), (5, 40), (33, 17), (61, 83)]
@@ -89,12 +86,8 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory):
-    models = tmp_path_factory.mktemp("models")
-    network = lively(build_blur_estimation(0.03))
-    # The encoding whose sigma is not simply 7 * defocus.
-    trained = TrainedModel(network, "released", "runs/some", "0123456789ab")
-    export.export(trained, models / contract.MODEL_NAME)
+def embedded(exported_released):
+    _, models = exported_released
     with Server(ServerOptions(models=models, address="127.0.0.1:0")) as server:
         yield f"127.0.0.1:{server.port}"
 

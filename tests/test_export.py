@@ -29,19 +29,18 @@ from serving import contract, export, verification
 PHOTO = load_photographs()["chelsea"][50:171, 100:261]  # 121 x 161: no multiples of 16
 
 
-def trained_model(encoding="paper", licence=""):
-    model = lively(build_blur_estimation(0.03))
-    return TrainedModel(model, encoding, "runs/some", "0123456789ab", licence)
+def trained_model():
+    return TrainedModel(lively(build_blur_estimation(0.03)), "paper", "runs/some", "0123456789ab")
 
 
 @pytest.fixture(scope="module")
-def trained():
-    return trained_model()
+def trained(exported):
+    return exported[0]
 
 
 @pytest.fixture(scope="module")
-def folder(trained, tmp_path_factory):
-    return export.export(trained, tmp_path_factory.mktemp("models") / "dmenet")
+def folder(exported):
+    return exported[1] / contract.MODEL_NAME / "1"
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +237,8 @@ def test_metadata_warmup_and_permissions(folder, served):
     assert asked == set(contract.INPUTS)
 
 
-def test_the_authors_unit_and_terms(tmp_path):
-    trained = trained_model("released", AUTHORS_TERMS)
-    folder = export.export(trained, tmp_path / "dmenet")
+def test_the_authors_unit_and_terms(exported_released):
+    folder = exported_released[1] / contract.MODEL_NAME / "1"
     assert (folder / contract.LICENCE_FILE).read_text().strip() == AUTHORS_TERMS
     with verification.SessionModel(folder) as served:
         outputs = served(contract.SIGNATURE_IMAGES, as_float(PHOTO))
