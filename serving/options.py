@@ -32,7 +32,7 @@ class ServerOptions:
     queue: int = 32
     concurrency: int = 2
     threads: int = 0
-    max_batch: int = 4
+    max_batch: int = 1
     batch_pixels: int = 65_536
     tls_certificate: str | Path | None = None
     tls_key: str | Path | None = None
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("queue", int, "requests that may wait; more get UNAVAILABLE"),
         ("concurrency", int, "requests, or batches, computed at a time"),
         ("threads", int, "of an operation; 0: as many as cores"),
-        ("max_batch", int, "small images computed as one, a power of two; 1: none"),
+        ("max_batch", int, "small images computed as one, a power of two; 1: none; costs memory"),
         ("batch_pixels", int, "pixels of a batch at most"),
     ):
         add(f"--{name.replace('_', '-')}", type=kind, default=getattr(default, name), metavar="N",

@@ -7,7 +7,6 @@ The new version is loaded before the old one goes, so that no request finds none
 """
 
 import contextlib
-import gc
 import logging
 import threading
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.errors import not_found, unavailable
-from serving.loaded_model import LoadedModel
+from serving.loaded_model import LoadedModel, return_freed_memory
 from serving.model_config import ModelConfig
 
 START, LOADING, AVAILABLE, UNLOADING, END = (
@@ -207,9 +206,11 @@ class Versions:
         except Exception as error:  # whatever TensorFlow finds wrong with a file
             version.error = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             self._set(version, END)
+            return_freed_memory()
             _log.error("%s cannot be served: %s", version, version.error)
             return
         version.model = model
+        return_freed_memory()
         self._set(version, AVAILABLE)
         _log.info("%s loaded in %.1f s: %s", version, time.monotonic() - started, version.path)
 
@@ -235,7 +236,7 @@ class Versions:
             self._lock.wait_for(lambda: version.users == 0)
         version.model.close()
         version.model = None
-        gc.collect()  # graphs are full of cycles
+        return_freed_memory()
         self._set(version, END)
         _log.info("%s unloaded", version)
 

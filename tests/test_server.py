@@ -283,7 +283,7 @@ def test_metrics_page(running, caller):
     counted = 'requests_total{code="OK",model="dmenet",signature="serving_default"}'
     assert f"dmenet_{counted}" in text
     assert 'dmenet_model_version_loaded{model="dmenet",version="1"} 1.0' in text
-    for name in ("request_seconds_bucket", "requests_in_flight", "queue_length", "load_failures"):
+    for name in ("request_seconds_bucket", "queue_length", "model_load_failures", "batch_size"):
         assert f"dmenet_{name}" in text
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(address, timeout=10)
