@@ -1,5 +1,6 @@
 """What keeps a console readable."""
 
+import argparse
 import contextlib
 import os
 import sys
@@ -26,3 +27,10 @@ def quiet_native_stderr():
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises ValueError for wrong options, so that a command reports them as its other errors."""
+
+    def error(self, message):
+        raise ValueError(message)

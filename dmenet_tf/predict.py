@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data_gen.photofiles import MAX_PIXELS
 from dmenet_tf import summaries
-from dmenet_tf.console import quiet_native_stderr
+from dmenet_tf.console import Parser, quiet_native_stderr
 from dmenet_tf.inputs import find_photos
 from dmenet_tf.summaries import SUFFIXES
 
@@ -59,13 +59,8 @@ example:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m dmenet_tf.predict",
         usage="%(prog)s INPUT... -o OUT (--weights PATH | --server HOST:PORT) [options]",
         description="Writes the defocus map of every photo.",

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the kernels that will serve
 
 from data_gen.store import Lock
-from dmenet_tf.console import quiet_native_stderr
+from dmenet_tf.console import Parser, quiet_native_stderr
 from serving import contract
 
 # TensorFlow takes seconds to import: modules that need it are imported where they are used.
@@ -46,13 +46,8 @@ class PublishError(ValueError):
     """Why nothing was published; the message states the rule."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m serving.export",
         usage="%(prog)s --checkpoint PATH --out models/dmenet [options]",
         description="Writes a SavedModel that TensorFlow Serving takes as it is.",

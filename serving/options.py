@@ -7,6 +7,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmenet_tf.console import Parser
 from serving import contract
 
 NOT_TENSORFLOW_SERVING = (
@@ -66,13 +67,8 @@ def check(options: ServerOptions) -> None:
         raise ValueError("client-ca must come with a certificate and a key of the server")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ValueError(message)
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m serving.server",
         description="Answers TensorFlow Serving's gRPC calls: " + NOT_TENSORFLOW_SERVING + ".",
     )
