@@ -45,7 +45,9 @@ COMMANDS = {
         "magnify, refocus, depth, segment, deblur",
         "build_parser",
     ),
-    "export": Command("serving.export", "write a SavedModel for serving", extra="serving"),
+    "export": Command(
+        "serving.export", "write a SavedModel for serving", "build_parser", extra="serving"
+    ),
     "serve": Command(
         "serving.server", "answer requests on this machine", "build_parser", extra="serving"
     ),

@@ -77,6 +77,9 @@ def main(argv=None) -> int:
             from dmenet_tf.weights import load_weights
         trained = load_weights(options.checkpoint, LATEST if options.last else BEST)
         folder = export(trained, options.out, options.version)
+    except ImportError as error:
+        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
+        return 1
     except (OSError, ValueError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
