@@ -24,20 +24,22 @@ def shared():
 
 @pytest.fixture(scope="session")
 def old_tensorflow(pytestconfig):
-    """The Python of an environment of TensorFlow 2.15 alone: made once, kept in pytest's cache."""
+    """The Python of an environment with TensorFlow 2.15: made once, kept in pytest's cache."""
     from data_gen.store import Lock
 
     if sys.version_info >= (3, 12):
         pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
+    # Beside it what `dmenet_tf.published` imports, and nothing of Keras 3.
+    packages = ["tensorflow==2.15.*", "opencv-python-headless", "pillow"]
+    made_of = f"{sys.version}\n{packages}"
     folder = Path(pytestconfig.cache.mkdir("tensorflow-2.15"))
     python, complete = folder / "venv" / "bin" / "python", folder / "complete"
     with Lock(folder):
-        if not complete.is_file() or complete.read_text() != sys.version:
+        if not complete.is_file() or complete.read_text() != made_of:
             complete.unlink(missing_ok=True)
             venv.create(folder / "venv", with_pip=True, clear=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", "tensorflow==2.15.*"]
-            subprocess.run(install, check=True)
-            complete.write_text(sys.version)
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+            complete.write_text(made_of)
     return str(python)
 
 
