@@ -1,6 +1,9 @@
-"""Shared by all tests: quiet TensorFlow, and the folder of reference data where there is one."""
+"""Shared by all tests: quiet TensorFlow, the folder of reference data, an older TensorFlow."""
 
 import os
+import subprocess
+import sys
+import venv
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -17,6 +20,27 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference data folder, which is not at {SHARED} (DMENET_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def old_tensorflow(pytestconfig):
+    """The Python of an environment with TensorFlow 2.15: made once, kept in pytest's cache."""
+    from data_gen.store import Lock
+
+    if sys.version_info >= (3, 12):
+        pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
+    # Beside it what `dmenet_tf.published` imports, and nothing of Keras 3.
+    packages = ["tensorflow==2.15.*", "opencv-python-headless", "pillow"]
+    made_of = f"{sys.version}\n{packages}"
+    folder = Path(pytestconfig.cache.mkdir("tensorflow-2.15"))
+    python, complete = folder / "venv" / "bin" / "python", folder / "complete"
+    with Lock(folder):
+        if not complete.is_file() or complete.read_text() != made_of:
+            complete.unlink(missing_ok=True)
+            venv.create(folder / "venv", with_pip=True, clear=True)
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+            complete.write_text(made_of)
+    return str(python)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import json
 import os
 import subprocess
-import sys
-import venv
 from pathlib import Path
 
 import keras
@@ -125,21 +123,15 @@ def check_norms(ours, reference):
 
 
 @pytest.mark.slow
-def test_every_gradient_norm_on_the_stack_of_the_reference(folder, tmp_path):
+def test_every_gradient_norm_on_the_stack_of_the_reference(folder, old_tensorflow):
     """The same comparison where rounding is the reference's own: TensorFlow 2.15.
 
     There, every norm agrees to a few 1e-5; what `check_norms` has to allow is the kernels' rounding
     and no difference of the networks, the losses or their gradients.
     """
-    if sys.version_info >= (3, 12):
-        pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    install = [python, "-m", "pip", "install", "--quiet", "tensorflow==2.15.*"]
-    subprocess.run(install, check=True)
     tests = Path(__file__).parent
     done = subprocess.run(
-        [python, str(tests / "authors_graph.py"), str(folder)],
+        [old_tensorflow, str(tests / "authors_graph.py"), str(folder)],
         env={**os.environ, "PYTHONPATH": str(tests.parent)},
         capture_output=True,
         text=True,
