@@ -13,15 +13,11 @@ pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
 import c_api
 import exchange
-from lively import lively
 from tensorflow.python.framework.test_util import IsMklEnabled
 
 from data_gen.photographs import load_photographs
 from dmenet_tf.inference import Predictor
-from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.weights import TrainedModel
-from serving import contract, verification
-from serving.export import export
+from serving import contract
 
 if c_api.library_path() is None:
     pytest.skip(f"this TensorFlow comes without {c_api.LIBRARY}", allow_module_level=True)
@@ -68,22 +64,15 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def trained():
-    return TrainedModel(lively(build_blur_estimation(0.03)), "paper", "runs/some", "0123456789ab")
+def local(exported):
+    return Predictor(exported[0])
 
 
 @pytest.fixture(scope="module")
-def local(trained):
-    return Predictor(trained)
-
-
-@pytest.fixture(scope="module")
-def replies(trained, tmp_path_factory):
+def replies(exported, tmp_path_factory):
     """What a process without TensorFlow's Python received: {signature/case/output: value}."""
     folder = tmp_path_factory.mktemp("c_api")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "verify", lambda *_: {})  # it is compared here
-        version = export(trained, folder / "dmenet")
+    version = exported[1] / contract.MODEL_NAME / "1"
     requests = {
         f"{contract.SIGNATURE_IMAGES}/one": as_float(PHOTO)[None],
         f"{contract.SIGNATURE_IMAGES}/two": as_float(BATCH),
