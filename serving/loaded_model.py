@@ -17,9 +17,6 @@ gains only with small images (up to about 128 px on two cores, where two executi
 the cores otherwise). So there are none unless asked for (`max_batch`).
 """
 
-import contextlib
-import ctypes
-import gc
 import re
 from pathlib import Path
 
@@ -128,16 +125,6 @@ class LoadedModel:
         """Gives the memory back; nothing may run any more."""
         self.signatures, self.definitions = {}, {}
         self._session.close()
-
-
-def return_freed_memory() -> None:
-    """Brings what is free in the process back to the system, where the C library can.
-
-    Reading a model of the paper's width frees 2 GB in passing, which would stay with the process.
-    """
-    gc.collect()  # graphs are full of cycles
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def short_message(error: tf.errors.OpError) -> str:

@@ -23,6 +23,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from dmenet_tf.console import quiet_native_stderr
 from serving import contract
+from serving.memory import limit_arenas
 from serving.options import (
     NOT_TENSORFLOW_SERVING,
     ServerOptions,
@@ -208,6 +209,7 @@ def main(argv=None) -> int:
 def serve(options: ServerOptions) -> int:
     """Serves until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    limit_arenas()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

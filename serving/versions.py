@@ -17,7 +17,8 @@ from pathlib import Path
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.errors import not_found, unavailable
-from serving.loaded_model import LoadedModel, return_freed_memory
+from serving.loaded_model import LoadedModel
+from serving.memory import return_freed_memory
 from serving.model_config import ModelConfig
 
 START, LOADING, AVAILABLE, UNLOADING, END = (
