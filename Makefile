@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test slow lint bench clean
+.PHONY: demo test slow soak lint bench clean
 
 $(VENV)/installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ test: lint
 # Proofs that take minutes.
 slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+
+# The embedded server at full load for 20 minutes.
+soak: $(VENV)/installed
+	$(BIN)/python -m pytest -m soak -s
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
