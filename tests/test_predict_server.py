@@ -170,17 +170,20 @@ def test_an_error_of_the_service_stops_and_the_same_command_continues(
 
 
 def test_ctrl_c_with_photos_under_way(tmp_path, address, service, photos):
-    service.before = lambda number, _: time.sleep(0.3 if number > 1 else 0)
+    ended = threading.Event()
+    # Some maps are written; then calls hang, so that there are photos under way at the signal.
+    service.before = lambda number, _: number > 5 and ended.wait(60) and None
     out = tmp_path / "out"
     command = ["-m", "dmenet_tf.predict", str(tmp_path / "in"), "-o", str(out), "--server", address]
     process = subprocess.Popen(
         [sys.executable, *command, "--write", "npy"], stdout=-1, stderr=-1, text=True
     )
-    while len(service.requests) < 6:  # the first four are done, or nearly
+    while len(service.requests) < 9:
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=50)
+    ended.set()
     assert process.returncode == predict.EXIT_INTERRUPTED
     assert error == "interrupted; the same command continues\n"
     left = names(out)
