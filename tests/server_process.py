@@ -1,9 +1,15 @@
-"""The embedded server as a process of its own, on a free port of loopback."""
+"""The embedded server as a process of its own, on loopback, with this process's kernels.
 
+Others round otherwise, and maps of the two could not be held to be equal.
+"""
+
+import os
 import subprocess
 import sys
 import threading
 import time
+
+from tensorflow.python.framework.test_util import IsMklEnabled
 
 from serving.client import Client, ClientOptions
 
@@ -11,7 +17,7 @@ START_SECONDS = 120
 
 
 class ServerProcess:
-    """`with ServerProcess(models) as server`: `address`, `pid`, `kill()`."""
+    """`with ServerProcess(models) as server`: `address`, `pid`, `kill()`. `port` 0: a free one."""
 
     def __init__(self, models, *options: str, port: int = 0):
         self.command = [
@@ -20,7 +26,12 @@ class ServerProcess:
         ]  # fmt: skip
 
     def __enter__(self):
-        self._process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            self.command,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(int(IsMklEnabled()))},
+        )
         self.pid, self.address, written = self._process.pid, "", []
         for line in self._process.stderr:
             written.append(line)

@@ -1,8 +1,6 @@
 """The client against the exported model on the embedded server: maps equal local prediction."""
 
-import os
-import signal
-import socket
+import contextlib
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from fake_service import FakeService, brightness, serving
 from PIL import Image
-from tensorflow.python.framework.test_util import IsMklEnabled
+from server_process import ServerProcess
 
 from dmenet_tf.inference import Predictor
 from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
@@ -129,48 +127,26 @@ def test_tls_and_mutual_tls(tmp_path):
 # --- a server that is killed -------------------------------------------------------------------
 
 
-def start_server(models, port):
-    command = ["-m", "serving.server", "--models", str(models), "--metrics-port", "-1"]
-    # This process's kernels, so that the same maps can be expected: others round otherwise.
-    kernels = {"TF_ENABLE_ONEDNN_OPTS": str(int(IsMklEnabled()))}
-    return subprocess.Popen(
-        [sys.executable, *command, "--address", f"127.0.0.1:{port}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **kernels},
-    )  # fmt: skip
-
-
 def test_a_folder_run_survives_kill_9_of_the_server(models, local, tmp_path):
     photos = {f"{n}.png": photo(200 + n, 240) for n in range(30)}
     (tmp_path / "in").mkdir()
     for name, image in photos.items():
         Image.fromarray(image).save(tmp_path / "in" / name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    out, servers = tmp_path / "out", [start_server(models, port)]
-    try:
-        with Client(f"127.0.0.1:{port}", ClientOptions(retry_s=60)) as asked:
-            asked.status()
-            while asked.health() != "SERVING":
-                time.sleep(0.1)
+    out = tmp_path / "out"
+    with ServerProcess(models) as server, contextlib.ExitStack() as ended:
         run = subprocess.Popen(
             [sys.executable, "-m", "dmenet_tf.predict", str(tmp_path / "in"), "-o", str(out),
-             "--server", f"127.0.0.1:{port}", "--write", "npy"],
+             "--server", server.address, "--write", "npy"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        ended.callback(run.kill)
         while len(list(out.glob("*.npy"))) < 5:
             assert run.poll() is None, run.communicate()
             time.sleep(0.005)
-        os.kill(servers[0].pid, signal.SIGKILL)
-        servers[0].wait()
-        done = len(list(out.glob("*.npy")))
-        assert done < 25  # in the middle
-        servers.append(start_server(models, port))
-        output, error = run.communicate(timeout=90)
-    finally:
-        for server in servers:
-            server.kill()
-            server.wait()
+        server.kill()
+        assert len(list(out.glob("*.npy"))) < 25  # in the middle
+        with ServerProcess(models, port=int(server.address.rpartition(":")[2])):
+            output, error = run.communicate(timeout=90)
     assert run.returncode == 0, error
     assert "30 photos: 30 written" in output
     assert error.count("UNAVAILABLE") >= 1 and "trying again" in error
