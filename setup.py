@@ -13,8 +13,8 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
     package_data={
-        "data_gen": ["*.j2"],
-        "dmenet_tf": ["templates/*.html"],
+        "data_gen.curation": ["*.j2"],
+        "dmenet_tf.evaluation": ["templates/*.html"],
         "serving": ["config/*", "web/*"],
     },
     entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},

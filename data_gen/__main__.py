@@ -27,8 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tyro
 from tqdm import tqdm
 
-from data_gen import options as shared_options
-from data_gen import workers, writer
+from data_gen.generation import options as shared_options
+from data_gen.generation import workers, writer
 
 COMMANDS = {"inspect": "inspection", "dedup": "dedup", "card": "card"}
 DISTINCT_REPORT = "distinct"
@@ -54,7 +54,7 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in COMMANDS:
-        return importlib.import_module(f"data_gen.{COMMANDS[argv[0]]}").main(argv[1:])
+        return importlib.import_module(f"data_gen.curation.{COMMANDS[argv[0]]}").main(argv[1:])
     try:
         options = tyro.cli(Options, args=argv, prog="python -m data_gen", description=__doc__)
         source, origin, more = shared_options.open_source(

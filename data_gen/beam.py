@@ -63,9 +63,11 @@ except ImportError as error:
         sys.exit(f"error: {message}")
     raise ImportError(message) from error
 
-from data_gen import dedup, generation, jobs, writer
-from data_gen import options as shared_options
-from data_gen.store import FOLDERS, is_left_over
+from data_gen.curation import dedup
+from data_gen.generation import generator as generation
+from data_gen.generation import jobs, writer
+from data_gen.generation import options as shared_options
+from data_gen.generation.store import FOLDERS, is_left_over
 
 _PLAIN = CompressionTypes.UNCOMPRESSED
 

@@ -12,9 +12,10 @@ import functools
 
 import tensorflow as tf
 
-from data_gen import apertures, augment, compositing, optics
-from data_gen.realism import PLAIN, Realism
-from data_gen.scenes import make_scene
+from data_gen import augment, optics
+from data_gen.rendering import apertures, compositing
+from data_gen.rendering.options import PLAIN, Realism
+from data_gen.scenes.composition import make_scene
 
 # One stream of random numbers per purpose, so that adding a draw to one never shifts another.
 ORDER, LENS, CROP, TURN, NOISE = range(5)

@@ -13,7 +13,7 @@ from typing import Literal
 import cattrs
 from cattrs.v import format_exception
 
-from data_gen.realism import Realism
+from data_gen.rendering.options import Realism
 
 DECODER_STRIDE = 16  # four poolings: B takes sides that are multiples of this
 

@@ -136,8 +136,9 @@ def check(options) -> None:
 
 def evaluate(options) -> list:
     """Runs the evaluation that the options describe; returns its rows."""
-    from dmenet_tf import evaluation, report
-    from dmenet_tf.inference import Predictor
+    from dmenet_tf.evaluation import report
+    from dmenet_tf.evaluation import runner as evaluation
+    from dmenet_tf.prediction.local import Predictor
 
     protocol = make_protocol(options)
     source, described = open_samples(options)
@@ -174,7 +175,7 @@ def row_titles(options) -> list[str]:
 
 def _title(path: Path) -> str:
     from dmenet_tf import config as configuration
-    from dmenet_tf.checkpoints import CONFIG_FILE
+    from dmenet_tf.training.checkpoints import CONFIG_FILE
 
     name = path.resolve().name
     if not (path / CONFIG_FILE).is_file():
@@ -183,7 +184,7 @@ def _title(path: Path) -> str:
 
 
 def make_protocol(options):
-    from dmenet_tf.protocols import BlurDetection, Regression
+    from dmenet_tf.evaluation.protocols import BlurDetection, Regression
 
     if options.protocol not in DETECTION:
         return Regression(options.protocol)
@@ -194,9 +195,9 @@ def make_protocol(options):
 
 def open_samples(options):
     """(samples, a description of them) of a protocol's data."""
-    from data_gen import sources
-    from dmenet_tf import evaluation_sets as sets
-    from dmenet_tf.photos import LabelledPhotos
+    from data_gen.sources import rgbd as sources
+    from dmenet_tf.data.photos import LabelledPhotos
+    from dmenet_tf.evaluation import samples as sets
 
     described = ", ".join(str(path) for path in options.data)
     described += f", {options.names}" if options.names else ""
@@ -215,10 +216,11 @@ def open_samples(options):
 
 
 def _open_rendered(options, described):
-    from data_gen import pipeline, sources
-    from dmenet_tf import datasets
-    from dmenet_tf import evaluation_sets as sets
+    from data_gen import pipeline
+    from data_gen.sources import rgbd as sources
     from dmenet_tf.config import DataConfig
+    from dmenet_tf.data import streams as datasets
+    from dmenet_tf.evaluation import samples as sets
 
     seed, ready = SEED if options.seed is None else options.seed, {False}
     if options.protocol == "segments":

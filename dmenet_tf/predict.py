@@ -18,11 +18,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # nearly twice as fast (fol
 
 from tqdm import tqdm
 
-from data_gen.photofiles import MAX_PIXELS
-from dmenet_tf import summaries
+from data_gen.io.photos import MAX_PIXELS
 from dmenet_tf.console import Parser, quiet_native_stderr
-from dmenet_tf.inputs import find_photos
-from dmenet_tf.summaries import SUFFIXES
+from dmenet_tf.prediction import summaries
+from dmenet_tf.prediction.inputs import find_photos
+from dmenet_tf.prediction.summaries import SUFFIXES
 
 # TensorFlow takes seconds to import: `--help` and wrong options must not wait for it. Modules that
 # need it are imported where they are used.
@@ -135,8 +135,8 @@ def predict(options) -> int:
     photos = find_photos(options.inputs, options.out, summaries.is_output)
     _check(options)
     with quiet_native_stderr():
-        from dmenet_tf.anysize import check_options
-        from dmenet_tf.predict_folder import Folder
+        from dmenet_tf.prediction.folders import Folder
+        from dmenet_tf.prediction.predictor import check_options
 
     check_options(options.tile, options.max_side)
     with _server(options) if options.server else _network(options) as predictor:
@@ -170,7 +170,7 @@ def _check(options) -> None:
 
 def _network(options):
     with quiet_native_stderr():
-        from dmenet_tf.inference import Predictor
+        from dmenet_tf.prediction.local import Predictor
 
     return Predictor(options.weights, tile=options.tile, max_side=options.max_side)
 

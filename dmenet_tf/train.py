@@ -23,14 +23,14 @@ import tyro
 
 from data_gen import optics
 from dmenet_tf import config as configuration
-from dmenet_tf import datasets
-from dmenet_tf.checkpoints import CONFIG_FILE, Checkpoints
 from dmenet_tf.config import PRESETS, Config
-from dmenet_tf.monitoring import Monitor, NonFiniteLossError, check_finite
-from dmenet_tf.pictures import save_panel
-from dmenet_tf.trainer import Networks, Trainer, build_networks, loss_weights
-from dmenet_tf.validation import Validation
-from dmenet_tf.weights import start_from
+from dmenet_tf.data import streams as datasets
+from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints
+from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError, check_finite
+from dmenet_tf.training.trainer import Networks, Trainer, build_networks, loss_weights
+from dmenet_tf.training.validation import Validation
+from dmenet_tf.visualization import save_panel
+from dmenet_tf.weights.load import start_from
 
 IMAGES_SHOWN = 6
 TOTALS = ("L_g", "L_d")

@@ -8,14 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_gen import compositing, optics
-from data_gen.imagefiles import write_png
-from data_gen.scenes import make_scene
+from data_gen import optics
+from data_gen.io.images import write_png
+from data_gen.rendering import compositing
+from data_gen.scenes.composition import make_scene
 from dmenet_tf.applications.deblur import deblur
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.refocus import refocus
 from dmenet_tf.applications.segment import cut_out, sharp_mask
-from dmenet_tf.pictures import colour_map
+from dmenet_tf.visualization import colour_map
 
 SEED, INDEX, HEIGHT, WIDTH = 11, 28, 360, 480
 C_MAX_PX = 12.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from data_gen.imagefiles import write_atomic
+from data_gen.io.images import write_atomic
 from serving import page
 from serving.client import ClientOptions, RemotePredictor
 from serving.contract import DEFAULT_ADDRESS

@@ -5,9 +5,9 @@
     with RemotePredictor("127.0.0.1:8500", ClientOptions(timeout_s=60)) as predictor:
         sigma_px = predictor.predict_bytes(open("photo.jpg", "rb").read())  # [H, W] float32, pixels
 
-`RemotePredictor` has the methods of `dmenet_tf.inference.Predictor` and shares its code for sizes:
-photos above the service's limits go in tiles that give the map of the whole photo. `Client`
-(`connection.py`) makes single calls. Both may be shared by threads.
+`RemotePredictor` has the methods of `dmenet_tf.prediction.local.Predictor` and shares its code
+for sizes: photos above the service's limits go in tiles that give the map of the whole photo.
+`Client` (`connection.py`) makes single calls. Both may be shared by threads.
 """
 
 import json
@@ -15,13 +15,13 @@ import math
 
 import numpy as np
 
-from data_gen.imagefiles import DataFileError, decode_stored, encode_png
+from data_gen.io.images import DataFileError, decode_stored, encode_png
+from data_gen.io.photos import decode_photo
 from data_gen.optics import ENCODINGS
-from data_gen.photofiles import decode_photo
-from dmenet_tf import tiling
-from dmenet_tf.anysize import AnySizePredictor, ModelChanged, as_float
 from dmenet_tf.architecture import SIZE_MULTIPLE
-from dmenet_tf.mapfiles import Metadata
+from dmenet_tf.prediction import tiling
+from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.predictor import AnySizePredictor, ModelChanged, as_float
 from serving import contract
 from serving.connection import Client, ClientOptions, ServingError
 

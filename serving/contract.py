@@ -72,7 +72,7 @@ OUTPUTS = {
         MODEL: ("string", (None,)),
     },
 }
-# Keys of the JSON in `model`: the fields of `dmenet_tf.mapfiles.Metadata`.
+# Keys of the JSON in `model`: the fields of `dmenet_tf.prediction.map_files.Metadata`.
 MODEL_FIELDS = ("model", "encoding", "sigma_max_px", "units", "version", "licence")
 
 # --- units ------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the kernels that will serve
 
-from data_gen.store import Lock
+from data_gen.generation.store import Lock
 from dmenet_tf.console import Parser, quiet_native_stderr
 from serving import contract
 
@@ -73,8 +73,8 @@ def main(argv=None) -> int:
                 "(python -m dmenet_tf.train --preset demo makes runs/demo)"
             )
         with quiet_native_stderr():
-            from dmenet_tf.checkpoints import BEST, LATEST
-            from dmenet_tf.weights import load_weights
+            from dmenet_tf.training.checkpoints import BEST, LATEST
+            from dmenet_tf.weights.load import load_weights
         trained = load_weights(options.checkpoint, LATEST if options.last else BEST)
         folder = export(trained, options.out, options.version)
     except ImportError as error:
@@ -106,7 +106,7 @@ def export(trained, out, version: int | None = None) -> Path:
     """Publishes a model as `out`/`version`, and returns that folder.
 
     Args:
-        trained: `dmenet_tf.weights.TrainedModel`.
+        trained: `dmenet_tf.weights.load.TrainedModel`.
         out: the folder of all versions, made where it is not there.
         version: a number above 0 that is not there yet; None for one above the highest.
 
@@ -114,7 +114,7 @@ def export(trained, out, version: int | None = None) -> Path:
     outputs are not the Keras model's, OSError where it cannot be written. Nothing is published
     then.
     """
-    from serving.verification import verify
+    from serving.exporting.verification import verify
 
     _check_version(version)
     _check_finite(trained.model)
@@ -169,8 +169,8 @@ def _free_version(out: Path) -> int:
 def _write(trained, folder: Path) -> None:
     import tensorflow as tf
 
-    from serving.graph import ServedModel
-    from serving.warmup import write_warmup
+    from serving.exporting.graph import ServedModel
+    from serving.saved_model.warmup import write_warmup
 
     served = ServedModel(trained)
     # Not of the Keras model: its variables would be written under names that the session loader,
@@ -183,7 +183,7 @@ def _write(trained, folder: Path) -> None:
 def _write_metadata(trained, figures: dict, folder: Path) -> None:
     import tensorflow as tf
 
-    from dmenet_tf.mapfiles import Metadata
+    from dmenet_tf.prediction.map_files import Metadata
 
     about = {
         "name": contract.MODEL_NAME,

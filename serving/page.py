@@ -32,7 +32,7 @@ RULES = {
     "hysteresis": "threshold and surroundings",
     "paper": "0.3 of the range (paper)",
 }
-# Of scikit-image's wheel; `data_gen.photographs` has sources and terms.
+# Of scikit-image's wheel; `data_gen.scenes.photographs` has sources and terms.
 EXAMPLES = {"chelsea": "Cat", "coffee": "Coffee", "astronaut": "Astronaut", "rocket": "Rocket"}
 CREDITS = (
     "Examples: Stefan van der Walt (cat), Rachel Michetti (coffee), both CC0; "
@@ -54,7 +54,7 @@ def build(predictor, max_side: int | None = DEFAULT_SIDE):
     """
     import gradio as gr
 
-    from serving.page_actions import Actions
+    from serving.web.actions import Actions
 
     actions = Actions(predictor)
     with gr.Blocks(
@@ -120,7 +120,7 @@ def build(predictor, max_side: int | None = DEFAULT_SIDE):
 
 
 def _inputs(gr, max_side):
-    from data_gen.imagefiles import IMAGE_SUFFIXES
+    from data_gen.io.images import IMAGE_SUFFIXES
 
     photo = gr.File(
         label="Your photo", file_types=list(IMAGE_SUFFIXES), height=150, elem_id="dm-photo"
@@ -159,7 +159,7 @@ def _viewer(gr):
 
 
 def _results(gr):
-    from serving.page_actions import THRESHOLD_PX
+    from serving.web.actions import THRESHOLD_PX
 
     def picture(label, alt_text, **more):
         return gr.Image(
@@ -200,7 +200,7 @@ def _results(gr):
 
 
 def _examples() -> dict[str, Path]:
-    from data_gen.photographs import packaged_path
+    from data_gen.scenes.photographs import packaged_path
 
     found = {name: packaged_path(name) for name in EXAMPLES}
     return {name: path for name, path in found.items() if path is not None}

@@ -17,14 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow is imported; nearly twice as fast (dmenet_tf/folding.py).
+# Before TensorFlow is imported; nearly twice as fast (dmenet_tf/networks/folding.py).
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from dmenet_tf.console import quiet_native_stderr
 from serving import contract
-from serving.memory import limit_arenas
-from serving.options import (
+from serving.embedded.memory import limit_arenas
+from serving.embedded.options import (
     NOT_TENSORFLOW_SERVING,
     ServerOptions,
     build_parser,
@@ -46,11 +46,11 @@ class Server:
     """
 
     def __init__(self, options: ServerOptions):
-        from serving.health import Health
-        from serving.metrics import Metrics
-        from serving.scheduling import Scheduler
-        from serving.service import Service
-        from serving.versions import Versions
+        from serving.embedded.health import Health
+        from serving.embedded.metrics import Metrics
+        from serving.embedded.scheduling import Scheduler
+        from serving.embedded.service import Service
+        from serving.embedded.versions import Versions
 
         check(options)
         self.options = options
@@ -66,7 +66,7 @@ class Server:
 
     def start(self) -> "Server":
         """Returns at once; models are loaded in the background (`wait_until_serving`)."""
-        from serving.metrics import MetricsServer
+        from serving.embedded.metrics import MetricsServer
 
         if self.options.metrics_port is not None:
             port = self.options.metrics_port
@@ -142,7 +142,7 @@ class Server:
         return bound
 
     def _changed(self, version) -> None:
-        from serving.versions import AVAILABLE, END
+        from serving.embedded.versions import AVAILABLE, END
 
         labels = version.config.name, str(version.number)
         if version.state == AVAILABLE:
@@ -156,7 +156,7 @@ class Server:
 
 
 def _configs(options: ServerOptions):
-    from serving import model_config
+    from serving.embedded import model_config
 
     if options.config is not None:
         models = model_config.read_config(options.config)
@@ -166,8 +166,8 @@ def _configs(options: ServerOptions):
 
 
 def _load(options: ServerOptions, folder: Path):
-    from serving.loaded_model import LoadedModel
-    from serving.warmup import warm_up
+    from serving.saved_model.session import LoadedModel
+    from serving.saved_model.warmup import warm_up
 
     model = LoadedModel(folder, options.concurrency, options.max_batch, options.threads)
     try:
@@ -216,7 +216,7 @@ def serve(options: ServerOptions) -> int:
     with quiet_native_stderr():
         import tensorflow as tf
 
-        import serving.service  # noqa: F401
+        import serving.embedded.service  # noqa: F401
     tf.get_logger().setLevel("ERROR")  # it would advise against the session loader
     server = Server(options).start()
     _tell(server)

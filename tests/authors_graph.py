@@ -20,7 +20,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf import losses
 from dmenet_tf.networks import (
     build_blur_estimation,
     build_content_preservation,
@@ -28,7 +27,8 @@ from dmenet_tf.networks import (
     build_sharpness_calibration,
     layers,
 )
-from dmenet_tf.published import published_names
+from dmenet_tf.training import losses
+from dmenet_tf.weights.published import published_names
 
 
 def recipe(name, shape):

@@ -25,11 +25,11 @@ def shared():
 @pytest.fixture(scope="session")
 def old_tensorflow(pytestconfig):
     """The Python of an environment with TensorFlow 2.15: made once, kept in pytest's cache."""
-    from data_gen.store import Lock
+    from data_gen.generation.store import Lock
 
     if sys.version_info >= (3, 12):
         pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
-    # Beside it what `dmenet_tf.published` imports, and nothing of Keras 3.
+    # Beside it what `dmenet_tf.weights.published` imports, and nothing of Keras 3.
     packages = ["tensorflow==2.15.*", "opencv-python-headless", "pillow"]
     made_of = f"{sys.version}\n{packages}"
     folder = Path(pytestconfig.cache.mkdir("tensorflow-2.15"))
@@ -46,7 +46,7 @@ def old_tensorflow(pytestconfig):
 @pytest.fixture
 def scenes(tmp_path):
     """Three scenes with files of their own: noise, two planes of depth."""
-    from data_gen.imagefiles import write_png
+    from data_gen.io.images import write_png
 
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
@@ -62,7 +62,7 @@ def _exported(factory, encoding, licence=""):
     from lively import lively
 
     from dmenet_tf.networks import build_blur_estimation
-    from dmenet_tf.weights import TrainedModel
+    from dmenet_tf.weights.load import TrainedModel
     from serving import contract, export
 
     trained = TrainedModel(
@@ -83,6 +83,6 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported_released(tmp_path_factory):
     """The same in the encoding of the authors' checkpoint, whose sigma is not 7 * defocus."""
-    from dmenet_tf.weights import AUTHORS_TERMS
+    from dmenet_tf.weights.load import AUTHORS_TERMS
 
     return _exported(tmp_path_factory, "released", AUTHORS_TERMS)

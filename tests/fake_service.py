@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 
-from data_gen.imagefiles import decode_stored, encode_png
+from data_gen.io.images import decode_stored, encode_png
 from serving import contract, wire
 
 MODEL = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import apertures, compositing
-from data_gen.realism import PLAIN, Realism
+from data_gen.rendering import apertures, compositing
+from data_gen.rendering.options import PLAIN, Realism
 
 SIGMAS = np.array([0.0, 0.5, 2.0, 5.0, 7.0], np.float32)
 NOT_IN_FRONT = np.zeros(5, bool)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from data_gen import compositing, optics
-from data_gen.scenes import make_scene
+from data_gen import optics
+from data_gen.rendering import compositing
+from data_gen.scenes.composition import make_scene
 from dmenet_tf.applications import deblur, depth, layers, magnify, planes, refocus, segment
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
 
-from data_gen.imagefiles import write_png
+from data_gen.io.images import write_png
 from dmenet_tf import config
 from dmenet_tf.applications import command
 from dmenet_tf.networks import build_blur_estimation

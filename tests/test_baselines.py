@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from dmenet_tf import baselines
+from dmenet_tf.evaluation import baselines
 
 
 def natural_like(side=256, seed=0):

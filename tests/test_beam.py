@@ -5,8 +5,9 @@ import pytest
 pytest.importorskip("apache_beam", reason="needs Apache Beam, the extra [beam]")
 
 from data_gen import __main__ as local
-from data_gen import beam, jobs
-from data_gen.generation import DatasetParameters
+from data_gen import beam
+from data_gen.generation import jobs
+from data_gen.generation.generator import DatasetParameters
 
 
 def contents(folder):
@@ -42,7 +43,7 @@ def test_folders_of_distinct_scenes(tmp_path, scenes):
 
 
 def test_a_job_tried_again_writes_the_same(tmp_path):
-    from data_gen.options import SourceOptions
+    from data_gen.generation.options import SourceOptions
 
     parameters = DatasetParameters(2, crop=16, shard_size=2)
     work = beam.Work(str(tmp_path), parameters, SourceOptions(), None)

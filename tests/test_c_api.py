@@ -15,8 +15,8 @@ import c_api
 import exchange
 from tensorflow.python.framework.test_util import IsMklEnabled
 
-from data_gen.photographs import load_photographs
-from dmenet_tf.inference import Predictor
+from data_gen.scenes.photographs import load_photographs
+from dmenet_tf.prediction.local import Predictor
 from serving import contract
 
 if c_api.library_path() is None:

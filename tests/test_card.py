@@ -7,7 +7,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from data_gen import card, card_statistics, manifest_lines, records
+# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
+from data_gen.curation import card, card_statistics
+
+# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
+from data_gen.dataset import manifest as manifest_lines
+
+# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
+from data_gen.dataset import records
 
 # COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
 COC_PX = np.array([[0.0, 0.5], [1.0, 28.0]], np.float32)

@@ -6,8 +6,8 @@ import tensorflow as tf
 from test_trainer import make_batch, make_trainer
 
 from dmenet_tf import config as configuration
-from dmenet_tf.checkpoints import CONFIG_FILE, Checkpoints, load_blur_estimation
 from dmenet_tf.config import PRESETS
+from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints, load_blur_estimation
 
 
 def state_of(trainer):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_service import FakeService, brightness, serving
 
-from data_gen.imagefiles import DataFileError, encode_png
+from data_gen.io.images import DataFileError, encode_png
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
 
@@ -39,8 +39,8 @@ def address(service):
 def test_no_tensorflow_is_imported(address):
     code = (
         "import sys, numpy as np\n"
-        "import serving.client, dmenet_tf.mapfiles, dmenet_tf.predict\n"
-        "from dmenet_tf import predict_folder\n"
+        "import serving.client, dmenet_tf.prediction.map_files, dmenet_tf.predict\n"
+        "from dmenet_tf.prediction import folders\n"
         "with serving.client.RemotePredictor(sys.argv[1]) as predictor:\n"
         "    assert predictor.sigma_px(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30)\n"
         "    assert predictor.metadata.model == 'fake'\n"
@@ -86,7 +86,7 @@ def test_photos_beyond_the_limits_go_in_tiles(address, service, size):
 
 
 def test_sides_of_tiles_keep_the_limits():
-    from dmenet_tf import tiling
+    from dmenet_tf.prediction import tiling
 
     for height, width in (
         (1024, 1936), (1408, 1424), (4000, 6000), (16, 200_000), (16_400, 128), (1024, 2048),
@@ -323,6 +323,6 @@ def test_options_that_contradict_are_refused(tmp_path):
 
 
 def test_metadata_are_json_of_the_contract():
-    from dmenet_tf.mapfiles import Metadata
+    from dmenet_tf.prediction.map_files import Metadata
 
     assert set(json.loads(Metadata("m", "paper").to_json())) == set(contract.MODEL_FIELDS)

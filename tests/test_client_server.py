@@ -12,7 +12,7 @@ from fake_service import FakeService, brightness, serving
 from PIL import Image
 from server_process import ServerProcess
 
-from dmenet_tf.inference import Predictor
+from dmenet_tf.prediction.local import Predictor
 from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
 
 pytest.importorskip("serving.server")

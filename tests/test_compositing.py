@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import apertures, compositing, optics
+from data_gen import optics
 from data_gen.optics import Lens
+from data_gen.rendering import apertures, compositing
 
 
 def blend_slowly(image, layer_index, layer_sigma_px):

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 )
 
 from data_gen.optics import ENCODINGS
-from data_gen.photographs import load_photographs
+from data_gen.scenes.photographs import load_photographs
 from serving import contract
 from serving.server import Server, ServerOptions
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.scene_shapes import Shape
-from dmenet_tf import cutouts
+from data_gen.scenes.shapes import Shape
+from dmenet_tf.data import cutouts
 
 
 def test_examples_are_a_pure_function_of_seed_and_index_in_any_thread():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from data_gen import __main__ as data_gen_command
-from data_gen import optics, records
-from dmenet_tf import datasets
+from data_gen import optics
+from data_gen.dataset import records
 from dmenet_tf.config import DataConfig
+from dmenet_tf.data import streams as datasets
 
 SMALL = DataConfig(crop=32, batch=2, procedural_scenes=20, validation_examples=3)
 KEYS = {"synthetic": 3, "defocus": 1, "labelled": 3, "blurred": 1, "unlabelled": 3}

@@ -1,4 +1,4 @@
-"""data_gen/dedup.py: groups worked out by hand, and real scenes focused twice."""
+"""data_gen/curation/dedup.py: groups worked out by hand, and real scenes focused twice."""
 
 import json
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen import dedup, sources
-from data_gen.imagefiles import DataFileError, write_png
+from data_gen.curation import dedup
+from data_gen.io.images import DataFileError, write_png
+from data_gen.sources import rgbd as sources
 
 
 def bits(*ones):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_gen import depthfiles
-from data_gen.depthfiles import clean_depth, disparity_depth, metric_depth, read_depth
-from data_gen.imagefiles import DataFileError, write_png
+from data_gen.io.images import DataFileError, write_png
+from data_gen.sources import depth as depthfiles
+from data_gen.sources.depth import clean_depth, disparity_depth, metric_depth, read_depth
 
 
 def write_dpt(path, depth):

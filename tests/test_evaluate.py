@@ -10,14 +10,15 @@ import sys
 import numpy as np
 import pytest
 
-from data_gen.imagefiles import write_png
-from data_gen.records import write_folder_example
-from dmenet_tf import evaluate, evaluation
-from dmenet_tf.inference import Predictor
+from data_gen.dataset.records import write_folder_example
+from data_gen.io.images import write_png
+from dmenet_tf import evaluate
+from dmenet_tf.data.photos import LabelledPhotos
+from dmenet_tf.evaluation import runner as evaluation
+from dmenet_tf.evaluation.protocols import BlurDetection
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.photos import LabelledPhotos
-from dmenet_tf.protocols import BlurDetection
-from dmenet_tf.published import save_published
+from dmenet_tf.prediction.local import Predictor
+from dmenet_tf.weights.published import save_published
 
 RNG = np.random.default_rng(0)
 

@@ -5,8 +5,8 @@ import pytest
 import scipy.io
 
 from data_gen import pipeline
-from data_gen.imagefiles import DataFileError, write_png
-from dmenet_tf import evaluation_sets as sets
+from data_gen.io.images import DataFileError, write_png
+from dmenet_tf.evaluation import samples as sets
 
 RNG = np.random.default_rng(0)
 

@@ -18,13 +18,14 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis import prediction_log_pb2
 
 from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
-from data_gen.photographs import load_photographs
-from dmenet_tf.inference import Predictor
-from dmenet_tf.mapfiles import Metadata
+from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.summaries import measure
-from dmenet_tf.weights import AUTHORS_TERMS, TrainedModel
-from serving import contract, export, verification
+from dmenet_tf.prediction.local import Predictor
+from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.summaries import measure
+from dmenet_tf.weights.load import AUTHORS_TERMS, TrainedModel
+from serving import contract, export
+from serving.exporting import verification
 
 PHOTO = load_photographs()["chelsea"][50:171, 100:261]  # 121 x 161: no multiples of 16
 
@@ -301,7 +302,8 @@ def test_a_killed_export_leaves_nothing_that_a_server_sees(tmp_path, trained, qu
     script = """if True:
         import sys, time, types
         from pathlib import Path
-        from serving import export, verification
+        from serving import export
+        from serving.exporting import verification
         def write(trained, folder):
             (folder / "saved_model.pb").write_bytes(b"half")
             print("writing", flush=True)

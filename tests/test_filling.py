@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import compositing, filling, optics
-from data_gen.realism import Realism
+from data_gen import optics
+from data_gen.rendering import compositing, filling
+from data_gen.rendering.options import Realism
 
 FILL = Realism(fill_background=True)
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen import imagefiles
-from data_gen.imagefiles import DataFileError
+from data_gen.io import images as imagefiles
+from data_gen.io.images import DataFileError
 
 
 @pytest.fixture

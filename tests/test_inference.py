@@ -11,11 +11,12 @@ import tensorflow as tf
 from lively import lively
 
 from data_gen.optics import ENCODINGS
-from dmenet_tf import inference, tiling
-from dmenet_tf.inference import Predictor, predict_defocus
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.upsampling import grey, upsample_guided
-from dmenet_tf.weights import TrainedModel
+from dmenet_tf.prediction import local as inference
+from dmenet_tf.prediction import tiling
+from dmenet_tf.prediction.local import Predictor, predict_defocus
+from dmenet_tf.prediction.upsampling import grey, upsample_guided
+from dmenet_tf.weights.load import TrainedModel
 
 RNG = np.random.default_rng(0)
 WIDTH = 0.03
@@ -233,6 +234,6 @@ def test_enlarging_goes_strip_by_strip_without_a_seam(monkeypatch):
     small, guide = RNG.random((12, 9), np.float32), photo(96, 72)
     small_guide = guide[::8, ::8].copy()
     whole = upsample_guided(small, small_guide, guide)
-    monkeypatch.setattr("dmenet_tf.upsampling._STRIP_ROWS", 7)
+    monkeypatch.setattr("dmenet_tf.prediction.upsampling._STRIP_ROWS", 7)
     np.testing.assert_allclose(upsample_guided(small, small_guide, guide), whole, atol=1e-6)
     assert grey(guide.astype(np.uint16) * 257) == pytest.approx(grey(guide), abs=5e-3)

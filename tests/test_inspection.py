@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from data_gen import encoding_guess, inspection, records
-from data_gen.imagefiles import DataFileError, write_png
+from data_gen.curation import inspection
+from data_gen.dataset import encoding_detection, records
+from data_gen.io.images import DataFileError, write_png
 
 IMAGE = np.full((4, 6, 3), 90, np.uint8)
 
@@ -57,7 +58,7 @@ def write_records(folder, count=3, encoding="paper", indices=None):
     ],
 )
 def test_encoding_told_by_bounds(bounds, expected):
-    encoding, reason = encoding_guess.tell(bounds)
+    encoding, reason = encoding_detection.tell(bounds)
     assert encoding == expected
     assert reason
 

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from data_gen import jobs, pipeline, writer
-from data_gen.generation import DatasetParameters, Generator
-from data_gen.store import LocalStore
+from data_gen import pipeline
+from data_gen.generation import jobs, writer
+from data_gen.generation.generator import DatasetParameters, Generator
+from data_gen.generation.store import LocalStore
 
 
 class Stopped(Exception):

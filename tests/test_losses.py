@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import losses
+from dmenet_tf.training import losses
 
 
 def images(*rows):

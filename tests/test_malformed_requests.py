@@ -15,7 +15,7 @@ from test_server import FakeContext, serve, wait_until
 from tiny_models import write_model
 
 from serving import contract
-from serving.image_headers import declared_size
+from serving.embedded.image_headers import declared_size
 
 COUNT, SEED = 1000, 20190616
 GOOD_EVERY = 5

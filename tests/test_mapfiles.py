@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.imagefiles import DataFileError
-from dmenet_tf.mapfiles import Metadata, overlay, read_map, side_by_side, write_map
-from dmenet_tf.pictures import colour_map
-from dmenet_tf.summaries import SUFFIXES, measure
+from data_gen.io.images import DataFileError
+from dmenet_tf.prediction.map_files import Metadata, overlay, read_map, side_by_side, write_map
+from dmenet_tf.prediction.summaries import SUFFIXES, measure
+from dmenet_tf.visualization import colour_map
 
 RNG = np.random.default_rng(0)
 METADATA = Metadata("0123456789ab", "released", version="1.2", licence="theirs")

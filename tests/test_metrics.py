@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import metrics
+from dmenet_tf.evaluation import metrics
 
 RNG = np.random.default_rng(0)
 NOTHING_BLURRED = metrics.threshold_counts([0.1, 0.7], [0, 0], 10)

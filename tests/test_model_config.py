@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_models import write_model
 
-from serving.model_config import ConfigError, models_in, read_config
+from serving.embedded.model_config import ConfigError, models_in, read_config
 
 ENTRY = 'config {{ name: "{0}" base_path: "{0}" model_platform: "tensorflow" {1} }}'
 

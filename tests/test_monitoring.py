@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import monitoring, pictures
-from dmenet_tf.monitoring import Monitor, NonFiniteLossError, check_finite
+from dmenet_tf import visualization as pictures
+from dmenet_tf.training import monitoring
+from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError, check_finite
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((2, 24, 40, 3), np.float32)

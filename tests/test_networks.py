@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import losses
 from dmenet_tf.networks import (
     build_blur_estimation,
     build_content_preservation,
@@ -13,6 +12,7 @@ from dmenet_tf.networks import (
     build_sharpness_calibration,
 )
 from dmenet_tf.networks.layers import BatchNorm, SymmetricPadding2D, scaled
+from dmenet_tf.training import losses
 
 WIDTH = 0.0625
 # builder, input channels, two sizes: odd ones where the network takes them

@@ -22,9 +22,9 @@ from lively import lively
 from old_tensorflow import LOAD, SESSION
 
 from data_gen.optics import ENCODINGS
-from data_gen.photographs import load_photographs
+from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.weights import TrainedModel
+from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.export import export
 

@@ -15,10 +15,11 @@ import pytest
 
 pytest.importorskip("grpc", reason="needs the extra demo")
 
-from data_gen.imagefiles import write_png
-from data_gen.photographs import packaged_path
-from serving import page, page_results
+from data_gen.io.images import write_png
+from data_gen.scenes.photographs import packaged_path
+from serving import page
 from serving.client import ServingError
+from serving.web import results
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(
@@ -76,8 +77,8 @@ def read_as_the_page_does(value, x, y):
 def test_what_is_read_is_the_maps_value_at_the_pixel_that_is_named(tmp_path, height, width):
     path = tmp_path / "photo.png"
     write_png(path, np.zeros((height, width, 3), np.uint8))
-    value = page_results.viewer_value(page_results.analyse(path, FakePredictor(), None))
-    assert max(value["width"], value["height"]) <= page_results.VIEW_SIDE_PX
+    value = results.viewer_value(results.analyse(path, FakePredictor(), None))
+    assert max(value["width"], value["height"]) <= results.VIEW_SIDE_PX
     assert (value["photo_width"], value["photo_height"]) == (width, height)
     sigma_px = FakePredictor.known(height, width)
     for x in np.linspace(0, value["width"] - 1, 7).astype(int):
@@ -88,7 +89,7 @@ def test_what_is_read_is_the_maps_value_at_the_pixel_that_is_named(tmp_path, hei
 
 def test_the_size_that_is_chosen_goes_to_the_server_and_stays_out_of_other_requests(photo):
     predictor = FakePredictor(max_side=960)
-    analysis = page_results.analyse(photo, predictor, 45)
+    analysis = results.analyse(photo, predictor, 45)
     assert predictor.sides == [45] and predictor.max_side == 960
     assert analysis.scale == 0.5 and analysis.largest_px == 14
     # A pixel of what the network saw is two of the photo's.
@@ -96,7 +97,7 @@ def test_the_size_that_is_chosen_goes_to_the_server_and_stays_out_of_other_reque
 
 
 def test_the_summary_is_of_the_whole_map_in_words(photo):
-    words = page_results.summary_html(page_results.analyse(photo, FakePredictor(), None))
+    words = results.summary_html(results.analyse(photo, FakePredictor(), None))
     sigma_px = FakePredictor.known(60, 90)
     assert f"{np.mean(sigma_px < 1):.0%}" in words
     assert f"{np.median(sigma_px):.2f} px" in words
@@ -104,27 +105,27 @@ def test_the_summary_is_of_the_whole_map_in_words(photo):
 
 
 def test_the_cut_out_keeps_what_is_sharp(photo):
-    analysis = page_results.analyse(photo, FakePredictor(), None)
-    alpha = page_results.cutout(analysis, "fixed", 3.0)[..., 3]
+    analysis = results.analyse(photo, FakePredictor(), None)
+    alpha = results.cutout(analysis, "fixed", 3.0)[..., 3]
     assert alpha.shape == (60, 90)
     assert alpha[:, :30].min() == 255 and alpha[:, -20:].max() == 0
-    less = page_results.cutout(analysis, "fixed", 2.0)[..., 3]
+    less = results.cutout(analysis, "fixed", 2.0)[..., 3]
     assert less.mean() < alpha.mean()
 
 
 def test_blur_grows_with_the_factor_and_1_changes_nothing():
-    analysis = page_results.analyse(packaged_path("chelsea"), FakePredictor(), None)
+    analysis = results.analyse(packaged_path("chelsea"), FakePredictor(), None)
     detail = [
-        np.abs(np.diff(page_results.magnified(analysis, factor)[:, 150:].astype(float), axis=1))
+        np.abs(np.diff(results.magnified(analysis, factor)[:, 150:].astype(float), axis=1))
         for factor in (1, 1.5, 3)
     ]
     assert detail[0].mean() > 1.1 * detail[1].mean() > 1.21 * detail[2].mean()
-    assert np.array_equal(page_results.magnified(analysis, 1), analysis.photo)
+    assert np.array_equal(results.magnified(analysis, 1), analysis.photo)
 
 
 @pytest.mark.parametrize("top_px", [2.0, 5.03, 7.0, 8.9, 31.2, 130.0])
 def test_ticks_are_few_rising_and_end_at_the_top(top_px):
-    ticks = page_results.ticks(top_px)
+    ticks = results.ticks(top_px)
     assert ticks[0] == 0 and ticks[-1] == round(top_px, 1) and 3 <= len(ticks) <= 7
     assert np.diff(ticks).min() > 0.05 * top_px
 
@@ -141,28 +142,28 @@ def test_ticks_are_few_rising_and_end_at_the_top(top_px):
     ],
 )
 def test_a_servers_error_is_told_in_plain_words(photo, code, expected):
-    with pytest.raises(page_results.PageError, match=expected):
-        page_results.analyse(photo, FakePredictor(error=ServingError("why", code)), None)
+    with pytest.raises(results.PageError, match=expected):
+        results.analyse(photo, FakePredictor(error=ServingError("why", code)), None)
 
 
 def test_what_is_no_photo_is_refused_before_the_server_is_asked(tmp_path):
     path = tmp_path / "letter.jpg"
     path.write_text("Dear reader")
     predictor = FakePredictor()
-    with pytest.raises(page_results.PageError, match="letter.jpg: must be a photo") as caught:
-        page_results.analyse(path, predictor, None)
+    with pytest.raises(results.PageError, match="letter.jpg: must be a photo") as caught:
+        results.analyse(path, predictor, None)
     assert str(tmp_path) not in str(caught.value) and predictor.sides == []
 
 
 def test_a_photo_of_too_many_pixels_is_refused(photo, monkeypatch):
-    monkeypatch.setattr(page_results, "MAX_PHOTO_PIXELS", 5000)
-    with pytest.raises(page_results.PageError, match="at most 0.005 million pixels"):
-        page_results.analyse(photo, FakePredictor(), None)
+    monkeypatch.setattr(results, "MAX_PHOTO_PIXELS", 5000)
+    with pytest.raises(results.PageError, match="at most 0.005 million pixels"):
+        results.analyse(photo, FakePredictor(), None)
 
 
 def test_an_error_on_the_page_holds_no_markup():
     pytest.importorskip("gradio", reason="needs the extra demo")
-    from serving.page_actions import error_message
+    from serving.web.actions import error_message
 
     assert error_message("<img src=x>.jpg").message == "&lt;img src=x&gt;.jpg"
 
@@ -174,7 +175,7 @@ def test_neither_tensorflow_nor_before_its_time_gradio_is_imported():
     program = (
         "import sys, serving.page; serving.page.build_parser();"
         "early = {'tensorflow', 'gradio', 'numpy'} & set(sys.modules);"
-        "import serving.page_results;"
+        "import serving.web.results;"
         "found = early | ({'tensorflow', 'keras'} & set(sys.modules));"
         "sys.exit(f'imported {found}' if found else 0)"
     )

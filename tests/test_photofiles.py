@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.imagefiles import DataFileError
-from data_gen.photofiles import decode_photo, read_photo
+from data_gen.io.images import DataFileError
+from data_gen.io.photos import decode_photo, read_photo
 
 RNG = np.random.default_rng(0)
 RGB = cv2.GaussianBlur(RNG.integers(0, 256, (50, 70, 3), np.uint8), (9, 9), 2)

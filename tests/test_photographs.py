@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen import photographs
-from data_gen.photographs import (
+from data_gen.scenes import photographs
+from data_gen.scenes.photographs import (
     load_photographs,
     load_texture_photographs,
     read_packaged_image,

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dmenet_tf import photos
+from dmenet_tf.data import photos
 
 
 @pytest.fixture

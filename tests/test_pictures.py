@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dmenet_tf import pictures
+from dmenet_tf import visualization as pictures
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((2, 24, 40, 3), np.float32)

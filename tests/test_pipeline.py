@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import compositing, optics, pipeline
+from data_gen import optics, pipeline
 from data_gen.pipeline import Fitted, ProceduralScenes
-from data_gen.realism import Realism
+from data_gen.rendering import compositing
+from data_gen.rendering.options import Realism
 
 KEY = tf.constant([5, 0])
 

@@ -16,14 +16,15 @@ import pytest
 from authors_graph import recipe
 from PIL import Image
 
-from data_gen.imagefiles import DataFileError
-from dmenet_tf import predict, predict_folder
-from dmenet_tf.inference import Predictor
-from dmenet_tf.inputs import find_photos
-from dmenet_tf.mapfiles import read_map
+from data_gen.io.images import DataFileError
+from dmenet_tf import predict
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.published import save_published
-from dmenet_tf.summaries import SUFFIXES
+from dmenet_tf.prediction import folders
+from dmenet_tf.prediction.inputs import find_photos
+from dmenet_tf.prediction.local import Predictor
+from dmenet_tf.prediction.map_files import read_map
+from dmenet_tf.prediction.summaries import SUFFIXES
+from dmenet_tf.weights.published import save_published
 
 RNG = np.random.default_rng(0)
 
@@ -49,7 +50,7 @@ def quick(monkeypatch, loaded):
         loaded.tile, loaded.max_side = options["tile"], options["max_side"]
         return loaded
 
-    monkeypatch.setattr("dmenet_tf.inference.Predictor", shared)
+    monkeypatch.setattr("dmenet_tf.prediction.local.Predictor", shared)
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_an_interrupted_folder_continues(tmp_path, quick, weights_file, monkeypa
         save(tmp_path / "in" / name)
     out = tmp_path / "out"
     command = (tmp_path / "in", "-o", out, "--weights", weights_file)
-    write, calls = predict_folder.Folder._write_photo, []
+    write, calls = folders.Folder._write_photo, []
 
     def interrupted(self, photo, image):
         calls.append(photo.name.name)
@@ -174,7 +175,7 @@ def test_an_interrupted_folder_continues(tmp_path, quick, weights_file, monkeypa
             raise KeyboardInterrupt
         write(self, photo, image)
 
-    monkeypatch.setattr(predict_folder.Folder, "_write_photo", interrupted)
+    monkeypatch.setattr(folders.Folder, "_write_photo", interrupted)
     assert run(*command) == predict.EXIT_INTERRUPTED
     assert "the same command continues" in capsys.readouterr().err
     assert names(out) == {"1.png.colour.png", "1.png.json", "summary.csv", "summary.json"}

@@ -14,8 +14,9 @@ import pytest
 from fake_service import FakeService, brightness, serving
 from PIL import Image
 
-from dmenet_tf import predict, predict_folder
-from dmenet_tf.mapfiles import read_map
+from dmenet_tf import predict
+from dmenet_tf.prediction import folders
+from dmenet_tf.prediction.map_files import read_map
 
 RNG = np.random.default_rng(0)
 STEP = 7 / 65535
@@ -109,7 +110,7 @@ def test_several_at_a_time_and_never_more(tmp_path, address, service, photos):
 
 
 def test_not_more_photos_are_read_than_are_under_way(tmp_path, address, photos, monkeypatch):
-    read, write = predict_folder.read, predict_folder.Folder._write_photo
+    read, write = folders.read, folders.Folder._write_photo
     lock, held, most = threading.Lock(), 0, 0
 
     def counted_read(*arguments):
@@ -125,8 +126,8 @@ def test_not_more_photos_are_read_than_are_under_way(tmp_path, address, photos, 
         with lock:
             held -= 1
 
-    monkeypatch.setattr(predict_folder, "read", counted_read)
-    monkeypatch.setattr(predict_folder.Folder, "_write_photo", counted_write)
+    monkeypatch.setattr(folders, "read", counted_read)
+    monkeypatch.setattr(folders.Folder, "_write_photo", counted_write)
     assert run(tmp_path / "in", "-o", tmp_path / "out", "--server", address, "--jobs", 2) == 0
     assert most == 2
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dmenet_tf import protocols
-from dmenet_tf.protocols import BlurDetection, Regression
+from dmenet_tf.evaluation import protocols
+from dmenet_tf.evaluation.protocols import BlurDetection, Regression
 
 # Sigma 0, 3.5 and 7 px as each network would put it: sigma/7, and (2 sigma + 1)/15.
 LABELS = {"paper": [[0.0, 0.5, 1.0]], "released": [[1 / 15, 8 / 15, 1.0]]}

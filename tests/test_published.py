@@ -16,7 +16,7 @@ from dmenet_tf.networks import (
     build_domain_discriminator,
     build_sharpness_calibration,
 )
-from dmenet_tf.published import load_published, published_names, save_published
+from dmenet_tf.weights.published import load_published, published_names, save_published
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen import optics, records
-from data_gen.imagefiles import DataFileError, read_stored, write_png
+from data_gen import optics
+from data_gen.dataset import records
+from data_gen.io.images import DataFileError, read_stored, write_png
 
 ENCODINGS = list(optics.ENCODINGS)
 H, W = 10, 13

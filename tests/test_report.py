@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmenet_tf import evaluation, report
-from dmenet_tf import report_pictures as pictures
-from dmenet_tf.protocols import BlurDetection, Regression
+from dmenet_tf.evaluation import report
+from dmenet_tf.evaluation import report_pictures as pictures
+from dmenet_tf.evaluation import runner as evaluation
+from dmenet_tf.evaluation.protocols import BlurDetection, Regression
 
 RNG = np.random.default_rng(0)
 
@@ -138,7 +139,7 @@ def test_colours_of_decisions():
 
 def test_colours_of_maps_and_differences():
     picture = decode(pictures.map_uri(np.array([[0.0, 0.5]]), stretch=False))
-    from dmenet_tf.pictures import colour_map
+    from dmenet_tf.visualization import colour_map
 
     drawn = np.asarray(picture.convert("RGB")).astype(int)
     assert np.abs(drawn - colour_map(np.array([[0.0, 0.5]]))).max() <= 3

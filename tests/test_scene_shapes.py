@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from data_gen.scene_shapes import (
+from data_gen.scenes.shapes import (
     _GLYPHS,
     glyph_outlines,
     photo_segments,
     random_shape,
     random_strokes,
 )
-from data_gen.scene_textures import random_color_transform, random_colors, random_texture
+from data_gen.scenes.textures import random_color_transform, random_colors, random_texture
 
 
 def test_shapes_fit_the_unit_square():

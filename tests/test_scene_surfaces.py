@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen import scene_surfaces
-from data_gen.scene_shapes import Shape, photo_segments
-from data_gen.scene_surfaces import (
+from data_gen.scenes import surfaces
+from data_gen.scenes.shapes import Shape, photo_segments
+from data_gen.scenes.surfaces import (
     Camera,
     Canvas,
     facing_pose,
@@ -173,11 +173,11 @@ def test_coverage_of_a_half_covered_pixel():
     # Pixel 4 spans 3.5 to 4.5. A rectangle from 3.75 on covers three quarters of it. The raster
     # is four times finer and fills the border's own sub-pixel: within one quarter.
     square = np.array([(3.75, 1.0), (9.0, 1.0), (9.0, 9.0), (3.75, 9.0)])
-    alpha = scene_surfaces._coverage([square], [], 1, (slice(0, 12), slice(0, 12)))
+    alpha = surfaces._coverage([square], [], 1, (slice(0, 12), slice(0, 12)))
     assert alpha[5, 4] == pytest.approx(0.75, abs=0.26)
     assert alpha[5, 5:9].min() == 1 and alpha[5, :3].max() == 0
     inner = np.array([(5.0, 3.0), (7.0, 3.0), (7.0, 7.0), (5.0, 7.0)])
-    assert scene_surfaces._coverage([square, inner], [], 1, (slice(0, 12), slice(0, 12)))[5, 6] == 0
+    assert surfaces._coverage([square, inner], [], 1, (slice(0, 12), slice(0, 12)))[5, 6] == 0
 
 
 def test_texture_mapping_against_sampling_each_pixel():

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.scene_surfaces import Camera, plane_inverse_depth
-from data_gen.scenes import Limits, background_planes, make_scene
+from data_gen.scenes.composition import Limits, background_planes, make_scene
+from data_gen.scenes.surfaces import Camera, plane_inverse_depth
 
 # Purity
 

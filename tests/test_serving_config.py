@@ -135,7 +135,9 @@ def test_the_models():
 
 
 def test_the_embedded_server_reads_the_models_too():
-    reader = pytest.importorskip("serving.model_config", reason="needs the embedded server")
+    reader = pytest.importorskip(
+        "serving.embedded.model_config", reason="needs the embedded server"
+    )
     (model,) = reader.read_config(CONFIG / "models.config")
     assert model.name == contract.MODEL_NAME
     assert model.latest == 2

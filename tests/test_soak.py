@@ -23,7 +23,7 @@ from lively import lively
 from server_process import ServerProcess
 
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.weights import TrainedModel
+from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.client import Client, ClientOptions, ServingError
 from serving.export import export

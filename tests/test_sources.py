@@ -4,8 +4,8 @@ import tensorflow as tf
 from test_depthfiles import write_dpt, write_pfm
 
 from data_gen import optics
-from data_gen.imagefiles import DataFileError, read_rgb, write_png
-from data_gen.sources import join, open_source
+from data_gen.io.images import DataFileError, read_rgb, write_png
+from data_gen.sources.rgbd import join, open_source
 
 H, W = 12, 16
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from data_gen import store
-from data_gen.imagefiles import DataFileError
+from data_gen.generation import store
+from data_gen.io.images import DataFileError
 
 
 def test_one_writer_at_a_time(tmp_path):
@@ -23,7 +23,7 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_a_killed_writer_leaves_no_lock(tmp_path):
     code = (
-        "import sys, time; from data_gen.store import Lock\n"
+        "import sys, time; from data_gen.generation.store import Lock\n"
         "with Lock(sys.argv[1]): print('held', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(

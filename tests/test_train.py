@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from dmenet_tf import config as configuration
 from dmenet_tf import train
-from dmenet_tf.checkpoints import load_blur_estimation
 from dmenet_tf.config import PRESETS
-from dmenet_tf.monitoring import NonFiniteLossError
+from dmenet_tf.training.checkpoints import load_blur_estimation
+from dmenet_tf.training.monitoring import NonFiniteLossError
 
 TINY = PRESETS["tiny"].config
 COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]

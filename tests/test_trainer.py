@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import keras_versions, losses
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
-from dmenet_tf.trainer import AUXILIARY, REAL, Trainer, build_networks, loss_weights
+from dmenet_tf.training import keras_versions, losses
+from dmenet_tf.training.trainer import AUXILIARY, REAL, Trainer, build_networks, loss_weights
 
 LAMBDAS = LossConfig()
 # Large enough that one step moves every weight visibly.

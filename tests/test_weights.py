@@ -8,13 +8,15 @@ import tensorflow as tf
 
 from data_gen.optics import ENCODINGS
 from dmenet_tf import config as configuration
-from dmenet_tf import datasets, published, train
-from dmenet_tf.checkpoints import Checkpoints
+from dmenet_tf import train
 from dmenet_tf.config import PRESETS
+from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.published import published_names, save_published
-from dmenet_tf.trainer import Trainer, build_networks
-from dmenet_tf.weights import load_weights, start_from
+from dmenet_tf.training.checkpoints import Checkpoints
+from dmenet_tf.training.trainer import Trainer, build_networks
+from dmenet_tf.weights import published
+from dmenet_tf.weights.load import load_weights, start_from
+from dmenet_tf.weights.published import published_names, save_published
 
 WIDTH = 0.03
 TINY = PRESETS["tiny"].config

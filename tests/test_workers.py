@@ -6,9 +6,9 @@ import signal
 import numpy as np
 import pytest
 
-from data_gen import writer
-from data_gen.imagefiles import DataFileError
-from data_gen.workers import WorkerDied
+from data_gen.generation import writer
+from data_gen.generation.workers import WorkerDied
+from data_gen.io.images import DataFileError
 
 
 class Scenes:

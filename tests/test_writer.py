@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from data_gen import __main__ as command
-from data_gen import imagefiles, records, writer
+from data_gen.dataset import records
+from data_gen.generation import writer
+from data_gen.io import images as imagefiles
 
 
 def run(*arguments, workers=1):
@@ -266,7 +268,7 @@ def test_bad_input(tmp_path, capsys, arguments, message):
 
 
 def test_a_small_disk_is_refused_early(tmp_path, scenes, monkeypatch, capsys):
-    monkeypatch.setattr("data_gen.store.LocalStore.free_bytes", lambda self: 50_000)
+    monkeypatch.setattr("data_gen.generation.store.LocalStore.free_bytes", lambda self: 50_000)
     options = ["--root", scenes, "--crop", 32, "--shard-size", 4]
     assert run("--out", tmp_path / "out", "--count", 400, *options) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -299,7 +301,7 @@ def disk(tmp_path):
 @pytest.mark.parametrize("layout", ["records", "folders"])
 def test_a_full_disk_then_room(tmp_path, scenes, disk, capsys, monkeypatch, layout):
     # The estimate would refuse it before.
-    monkeypatch.setattr("data_gen.store.LocalStore.free_bytes", lambda self: 10**12)
+    monkeypatch.setattr("data_gen.generation.store.LocalStore.free_bytes", lambda self: 10**12)
     folder = disk("size=100k")
     options = ["--root", scenes, "--count", 30, "--crop", 40, "--shard-size", 3]
     options += ["--layout", layout]

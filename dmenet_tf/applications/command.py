@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_gen.imagefiles import DataFileError, encode_png, write_atomic
+from data_gen.io.images import DataFileError, encode_png, write_atomic
 from dmenet_tf.applications.options import APPLICATIONS, FLOORED, build_parser, camera
 from dmenet_tf.applications.planes import follow_edges
-from dmenet_tf.inputs import find_photos
-from dmenet_tf.predict_folder import read_ahead
-from dmenet_tf.summaries import output_path
+from dmenet_tf.prediction.folders import read_ahead
+from dmenet_tf.prediction.inputs import find_photos
+from dmenet_tf.prediction.summaries import output_path
 
 EXIT_UNREADABLE, EXIT_INTERRUPTED = 3, 130
 MAP_SUFFIXES = (".sigma.npy", ".sigma.tiff", ".sigma16.png", ".npy")
@@ -75,7 +75,7 @@ def _predicted(options):
         raise FileNotFoundError(
             f"--weights must be a run's folder or an .npz; there is no {options.weights}"
         )
-    from dmenet_tf.inference import Predictor  # imports TensorFlow
+    from dmenet_tf.prediction.local import Predictor  # imports TensorFlow
 
     predictor = Predictor(options.weights, max_side=options.max_side)
     return lambda _, image: predictor.sigma_px(image)
@@ -112,7 +112,7 @@ def _map_below(folder, name):
 
 
 def _read_map(path) -> np.ndarray:
-    from dmenet_tf.mapfiles import read_map  # imports Matplotlib, for the colours
+    from dmenet_tf.prediction.map_files import read_map  # imports Matplotlib, for the colours
 
     sigma_px, _ = read_map(path)
     if not (np.isfinite(sigma_px).all() and sigma_px.min() >= 0):

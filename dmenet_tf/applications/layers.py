@@ -8,10 +8,10 @@ front leave uncovered, 1 - S, is what a layer may show:
 
 so a sharp layer in front keeps its pixels exactly, and no colour of it bleeds into the blur behind.
 
-Why not `data_gen.compositing.blend_layers`, which renders the training data: its kernel ends at
-14 px, so it holds for sigma <= 7 px and magnified blur is wider; and it blends every layer over
-the ones behind, which on a slanted ground, where many thin layers share one surface, counts the
-nearer ones more. With two layers, the front one sharp, both give the same picture.
+Why not `data_gen.rendering.compositing.blend_layers`, which renders the training data: its kernel
+ends at 14 px, so it holds for sigma <= 7 px and magnified blur is wider; and it blends every layer
+over the ones behind, which on a slanted ground, where many thin layers share one surface, counts
+the nearer ones more. With two layers, the front one sharp, both give the same picture.
 
 Where a layer in front becomes transparent at its rim and nothing behind it was ever seen, the
 colours of the farther layers around are carried on behind it.

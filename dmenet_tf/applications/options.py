@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.photofiles import MAX_PIXELS
+from data_gen.io.photos import MAX_PIXELS
 from dmenet_tf.applications import deblur, depth, magnify, refocus, segment
 
 EPILOG = """\

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from dmenet_tf.upsampling import upsample_guided
+from dmenet_tf.prediction.upsampling import upsample_guided
 
 TILE = 512
 # A kernel ends at 4 sigma, where a Gaussian has fallen to 0.03 %.

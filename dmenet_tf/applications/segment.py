@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from dmenet_tf.applications.planes import check_map, gaussian
-from dmenet_tf.metrics import adaptive_threshold
-from dmenet_tf.upsampling import upsample_guided
+from dmenet_tf.evaluation.metrics import adaptive_threshold
+from dmenet_tf.prediction.upsampling import upsample_guided
 
 RULES = ("otsu", "fixed", "paper", "hysteresis")
 # Shares of the longer side: of an opening's radius, and of the band in which GrabCut decides.

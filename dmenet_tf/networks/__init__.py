@@ -11,7 +11,7 @@ and C from VGG19 weights.
 
 from dmenet_tf.networks.blur_estimation import build_blur_estimation
 from dmenet_tf.networks.content_preservation import build_content_preservation
-from dmenet_tf.networks.domain_adaptation import build_domain_discriminator
+from dmenet_tf.networks.discriminator import build_domain_discriminator
 from dmenet_tf.networks.sharpness_calibration import build_sharpness_calibration
 from dmenet_tf.networks.vgg19 import load_vgg19_weights
 

@@ -37,8 +37,8 @@ import keras
 import numpy as np
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from dmenet_tf.folding import fold
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.networks.folding import fold
 
 MIN_ROUNDS = 3
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
@@ -53,7 +53,7 @@ def done(part):
     parts[part], last = round(now - last, 2), now
 import keras
 done("import keras")
-from dmenet_tf.folding import fold
+from dmenet_tf.networks.folding import fold
 from dmenet_tf.networks import build_blur_estimation
 done("import dmenet_tf")
 width, size, path = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -24,8 +24,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from data_gen import apertures, compositing, optics, sources
-from data_gen.scenes import make_scene
+from data_gen import optics
+from data_gen.rendering import apertures, compositing
+from data_gen.scenes.composition import make_scene
+from data_gen.sources import rgbd as sources
 
 SHARED = Path(os.environ.get("DMENET_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 SINTEL = SHARED / "data" / "native"

@@ -17,9 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf import datasets
 from dmenet_tf.config import PRESETS
-from dmenet_tf.trainer import REAL, Trainer, build_networks
+from dmenet_tf.data import streams as datasets
+from dmenet_tf.training.trainer import REAL, Trainer, build_networks
 
 ROUNDS = 8
 BATCHES = 24

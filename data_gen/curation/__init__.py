@@ -1,0 +1,1 @@
+"""Looking at data: inspect a folder, the data card, near-duplicates."""

@@ -1,0 +1,251 @@
+"""A data card: what a dataset of (image, defocus map) holds, as one HTML file with its plots.
+
+python -m data_gen card syndof
+
+python -m data_gen card SYNDOF/ --encoding released -o syndof.html
+
+Of a dataset that `python -m data_gen` wrote, in either layout, or of the authors' folders (image/,
+blur_map/). Focus distances and layers come from manifest.jsonl; without it the card says that they
+are not known. The file holds everything: no script, no link, nothing loaded from elsewhere.
+"""
+
+import functools
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jinja2
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from data_gen import optics
+from data_gen.curation import card_plots
+from data_gen.curation.card_statistics import (
+    BIN_PX,
+    COC_EDGES_PX,
+    SHARP_COC_PX,
+    Statistics,
+    collect,
+    read,
+)
+from data_gen.dataset import records
+from data_gen.dataset.manifest import MANIFEST_LINES, read_lines
+from data_gen.generation.writer import PARAMETERS
+from data_gen.io.images import DataFileError, write_atomic
+
+PERCENTILES = {"least": 0, "lower quarter": 25, "median": 50, "upper quarter": 75, "most": 100}
+SUMMARY = {
+    "mean COC of the image (px)": ("mean_coc_px", "{:.2f}"),
+    "largest COC of the image (px)": ("max_coc_px", "{:.2f}"),
+    "share of sharp pixels": ("sharp_share", "{:.1%}"),
+    "focus position in the depth range": ("focus_position", "{:.2f}"),
+    "lens: alpha (px)": ("alpha_px", "{:.2f}"),
+    "layers": ("layers", "{:.0f}"),
+    "width (px)": ("width", "{:.0f}"),
+    "height (px)": ("height", "{:.0f}"),
+}
+PICTURE_PX = 640
+MOST_SCENES = 120
+
+
+@dataclass(frozen=True)
+class Options:
+    """Writes a data card: one HTML file with histograms, counts and a contact sheet."""
+
+    folder: tyro.conf.Positional[Path]
+    """Dataset: records, or folders image/ and blur_map/."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("card.html")
+    """The file to write."""
+    encoding: Literal["auto", "paper", "generator", "released"] = "auto"
+    """Encoding of the maps of folders that do not tell it."""
+    pictures: int = 24
+    """Images of the contact sheet, evenly spread over the dataset."""
+
+
+def main(argv=None) -> int:
+    """Command line; returns the exit code."""
+    options = tyro.cli(Options, args=argv, prog="python -m data_gen card", description=__doc__)
+    try:
+        if options.pictures < 1:
+            raise ValueError(f"pictures must be at least 1; received {options.pictures}")
+        dataset = open_dataset(options.folder, options.encoding)
+        progress = functools.partial(tqdm, desc="reading", unit="image")
+        lines, problems = read_lines(options.folder)
+        statistics = collect(dataset, lines, progress)
+        page = render(options.folder, dataset, statistics, lines, options.pictures)
+        write_atomic(options.out, lambda path: path.write_text(page, encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing is written before the end", file=sys.stderr)
+        return 130
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    print(f"{options.out}: the card of {len(dataset)} images")
+    return 0
+
+
+def open_dataset(folder, encoding="auto"):
+    """`records.open_records` or `records.open_folder`, whichever the folder is laid out for.
+
+    A folder without either layout is read as records, whose error says what is missing. One that
+    a writer has begun and not finished is an error: its card would describe a part.
+    """
+    if not Path(folder).is_dir():
+        raise DataFileError(f"{folder}: a dataset must be a folder; there is no such folder")
+    if (Path(folder) / PARAMETERS).exists():
+        records.read_manifest(folder)
+    if (Path(folder) / "image").is_dir() and not records.is_records(folder):
+        return records.open_folder(folder, encoding)
+    return records.open_records(folder)
+
+
+def render(folder, dataset, statistics: Statistics, lines: dict, pictures: int) -> str:
+    """The card as HTML."""
+    template = Path(__file__).with_name("card.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False
+    )
+    scenes = statistics.scenes()
+    chosen = np.linspace(0, len(dataset) - 1, min(pictures, len(dataset))).round().astype(int)
+    layout = "TFRecord shards" if isinstance(dataset, records.RecordIndex) else "folders"
+    return environment.from_string(template).render(
+        title=Path(folder).resolve().name,
+        layout=layout,
+        headline=_headline(statistics, scenes),
+        unknown=_unknown(statistics, lines),
+        about=_about(Path(folder), dataset),
+        plots=_plots(statistics),
+        summary_columns=PERCENTILES,
+        summary=_summary(statistics),
+        scenes=scenes[:MOST_SCENES],
+        scenes_text=_scenes_text(scenes),
+        sheet_text=f"{len(chosen)} images, evenly spread over the dataset, beside their maps.",
+        sheet=[_pair(dataset, statistics, int(i), lines) for i in chosen],
+        colour_bar=card_plots.colour_bar(),
+    )
+
+
+# --- the parts of the page ---------------------------------------------------------------------
+
+
+def _headline(statistics, scenes):
+    scene_count = f"{len(scenes):,}" if scenes else "unknown"
+    return [
+        ("images", f"{len(statistics.rows):,}"),
+        ("scenes", scene_count),
+        ("megapixels", f"{statistics.pixels / 1e6:,.1f}"),
+        (f"of pixels sharp (COC < {SHARP_COC_PX:g} px)", f"{statistics.sharp_share:.1%}"),
+        ("largest COC", f"{statistics.values('max_coc_px').max():.2f} px"),
+    ]
+
+
+def _unknown(statistics, lines):
+    """What the dataset does not say, a sentence each."""
+    total, sentences = len(statistics.rows), []
+    if not lines:
+        sentences.append(f"There is no {MANIFEST_LINES}, in which each image's lens is written.")
+    elif len(lines) != total:
+        sentences.append(f"{MANIFEST_LINES} has {len(lines)} lines for {total} images.")
+    for name, column in (
+        ("Focus position", "focus_position"),
+        ("Number of layers", "layers"),
+        ("Lens (alpha)", "alpha_px"),
+    ):
+        missing = total - len(statistics.values(column))
+        if missing:
+            flat = " (or the scene is flat)" if column == "focus_position" and lines else ""
+            sentences.append(f"{name} of {missing:,} of {total:,} images{flat}.")
+    if not statistics.scenes():
+        sentences.append("Scene that each image was made of.")
+    return sentences
+
+
+def _about(folder, dataset):
+    """(name, value) of parameters.json and dataset.json, and the encoding."""
+    about = {}
+    for file in (PARAMETERS, records.MANIFEST):
+        if (folder / file).exists():
+            about |= json.loads((folder / file).read_text(encoding="utf-8"))
+    told = "" if "encoding" in about else ", told by the maps' values or by the command line"
+    about["encoding"] = f"{dataset.encoding}{told}"
+    return sorted(about.items())
+
+
+def _plots(statistics):
+    """SVG and caption of each histogram; those of what is not known are left out."""
+    share = 100 * statistics.coc_histogram / statistics.pixels
+    plots = [
+        (
+            card_plots.bars(share, COC_EDGES_PX, "COC (px)", "% of pixels", SHARP_COC_PX),
+            f"Circle of confusion of all pixels, bins of {BIN_PX:g} px. Left of the dashed line "
+            f"({SHARP_COC_PX:g} px) is sharp: {statistics.sharp_share:.1%}.",
+        ),
+        (
+            card_plots.histogram(
+                statistics.values("max_coc_px"), COC_EDGES_PX[::2], "largest COC of an image (px)"
+            ),
+            f"How strong the blur of an image gets; {optics.C_MAX_PX:g} px is the most there is.",
+        ),
+        (
+            card_plots.histogram(
+                100 * statistics.values("sharp_share"), np.arange(0, 105, 5), "sharp pixels (%)"
+            ),
+            f"Share of an image that is sharp (COC < {SHARP_COC_PX:g} px).",
+        ),
+    ]
+    focus, layers = statistics.values("focus_position"), statistics.values("layers")
+    if focus.size:
+        svg = card_plots.histogram(focus, np.linspace(0, 1, 21), "focus: 0 nearest, 1 farthest")
+        plots.append(
+            (svg, "Focus distance S1 in the depth range of its scene: (S1 - near)/(far - near).")
+        )
+    if layers.size:
+        edges = np.linspace(0, max(350, layers.max()) + 1, 28)
+        svg = card_plots.histogram(layers, edges, "layers")
+        plots.append((svg, "Layers that the renderer cut the scene's depth into."))
+    return [{"svg": svg, "caption": caption} for svg, caption in plots]
+
+
+def _summary(statistics):
+    """(name, formatted percentiles) of each known quantity."""
+    rows = []
+    for name, (column, form) in SUMMARY.items():
+        values = statistics.values(column)
+        if values.size:
+            numbers = np.percentile(values, list(PERCENTILES.values()))
+            rows.append((name, [form.format(number) for number in numbers]))
+    return rows
+
+
+def _scenes_text(scenes):
+    if not scenes:
+        return ""
+    counts = [count for _, count in scenes]
+    text = f"{len(scenes):,} scenes with {min(counts)} to {max(counts)} images each"
+    hidden = len(scenes) - MOST_SCENES
+    return text + (f"; the {MOST_SCENES} with most are listed." if hidden > 0 else ".")
+
+
+def _pair(dataset, statistics, i, lines):
+    """An image of the contact sheet: pictures as data URLs, and its caption."""
+    name, image, defocus, _ = read(dataset, i, lines)
+    row = statistics.rows[i]
+    facts = [name, row.scene, f"{row.width} x {row.height}"]
+    if row.focus_position is not None:
+        facts.append(f"focus at {row.focus_position:.2f}")
+    facts += [f"COC up to {row.max_coc_px:.1f} px", f"{row.sharp_share:.0%} sharp"]
+    return {
+        "name": name,
+        "image": card_plots.picture(image, PICTURE_PX),
+        "map": card_plots.map_picture(defocus, PICTURE_PX),
+        "caption": ", ".join(fact for fact in facts if fact is not None),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

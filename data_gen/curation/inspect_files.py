@@ -1,0 +1,110 @@
+"""One image and its map, read whole: what they hold and which rules they break."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_gen.dataset import shards
+from data_gen.dataset.manifest import MANIFEST_LINES
+from data_gen.io.images import (
+    IMAGE_SUFFIXES,
+    DataFileError,
+    decode_rgb,
+    decode_stored,
+    find_files,
+    single_channel,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its map as read; None where a file is missing or unreadable."""
+
+    image_size: tuple[int, int] | None = None
+    map_size: tuple[int, int] | None = None
+    map_kind: str | None = None
+    low: int | None = None
+    high: int | None = None
+    map_name: str = ""
+    index: int | None = None
+    encoding: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+def read_pair(image, blur_map, made: dict) -> Pair:
+    """Reads both files as far as they are there: (what it is called, function to its bytes)."""
+    found, problems = {}, []
+    for kind, file, decode in (
+        ("image", image, lambda data, name: {"image_size": decode_rgb(data, name).shape[:2]}),
+        ("map", blur_map, _map_facts),
+    ):
+        if not file:
+            continue
+        name, read = file
+        try:
+            data = read(name)
+            found |= decode(data, name)
+        except DataFileError as error:
+            problems.append(str(error))
+            continue
+        stated = made.get(f"{kind}_sha256")
+        if stated not in (None, hashlib.sha256(data).hexdigest()):
+            problems.append(f"{name}: must be the file that {MANIFEST_LINES} states; it differs")
+    if {"image_size", "map_size"} <= found.keys() and found["image_size"] != found["map_size"]:
+        problems.append(
+            f"{image[0]}, {blur_map[0]}: image and map must have the same size; received "
+            f"{list(found['image_size'])} and {list(found['map_size'])}"
+        )
+    return Pair(**found, problems=tuple(problems))
+
+
+def _map_facts(data: bytes, name) -> dict:
+    stored = decode_stored(data, name)
+    if stored.dtype.kind != "u":
+        raise DataFileError(f"{name}: a map must hold integers; received {stored.dtype}")
+    plane = single_channel(stored, name)
+    channels = "one channel" if stored.ndim == 2 else "three equal channels"
+    return {
+        "map_size": plane.shape,
+        "map_kind": f"{8 * stored.itemsize} bits, {channels}",
+        "low": int(plane.min()),
+        "high": int(plane.max()),
+        "map_name": str(name),
+    }
+
+
+def read_record(place, lines) -> Pair:
+    file, offset, length = place
+    name = f"{file}, record at byte {offset}"
+    try:
+        with open(file, "rb") as opened:
+            opened.seek(offset)
+            values = shards.deserialize(opened.read(length), name)
+    except (OSError, DataFileError) as error:
+        return Pair(problems=(str(error),))
+    pair = read_pair(
+        (f"{name}, image", lambda _: values["image"]),
+        (f"{name}, map", lambda _: values["defocus_map"]),
+        lines.get(values["index"], {}),
+    )
+    encoding = values["encoding"].decode(errors="replace")
+    return Pair(**{**vars(pair), "index": values["index"], "encoding": encoding})
+
+
+def by_stem(folder: Path, problems) -> dict[str, Path]:
+    if not folder.is_dir():
+        problems.append(f"{folder}: must be a folder of images; there is no such folder")
+        return {}
+    files = {}
+    for path in find_files(folder, IMAGE_SUFFIXES):
+        if path.parent != folder:
+            problems.append(f"{path}: must lie directly in {folder}; folders in it are not read")
+        elif path.stem in files:
+            problems.append(
+                f"{path}: a name must stand for one file; {files[path.stem]} has it too"
+            )
+        else:
+            files[path.stem] = path
+    if not files:
+        problems.append(f"{folder}: the folder must hold images; received none")
+    return files

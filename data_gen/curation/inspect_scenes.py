@@ -1,0 +1,91 @@
+"""What a folder of RGB-D scenes holds: layout, depth ranges, how much is unknown or sky.
+
+Every scene is read whole, by the rules of `depthfiles.py`; each that cannot be is a problem.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from data_gen.curation.inspect_dataset import Report
+from data_gen.io import parallel
+from data_gen.io.images import DataFileError
+from data_gen.sources import depth as depthfiles
+from data_gen.sources import rgbd as sources
+
+MANY_UNKNOWN = 0.3
+
+
+def inspect_scenes(root: Path, progress: Callable = iter) -> Report:
+    """A folder of RGB-D scenes in one of the layouts of `sources.py`."""
+    report = Report(str(root), "RGB-D scenes")
+    try:
+        layout, scenes = sources.find_scenes(root, sources.LAYOUTS)
+    except sources.UnpairedError as error:
+        report.problems += error.problems
+        return report
+    except DataFileError as error:
+        report.problems.append(str(error))
+        return report
+    report.layout = f"RGB-D scenes, layout '{layout}'"
+    done = parallel.ordered(lambda i: _examine(scenes[i]), len(scenes))
+    for _ in progress(range(len(scenes))):
+        row = next(done)
+        report.scenes.append(row)
+        if "problem" in row:
+            report.problems.append(row["problem"])
+    whole = [row for row in report.scenes if "problem" not in row]
+    report.facts |= {
+        "scenes": len(scenes),
+        "depth files": "; ".join(
+            f"{kind} ({n})" for kind, n in Counter(_kind(scene) for scene in scenes).most_common()
+        ),
+    }
+    if whole:
+        unknown, sky = (np.array([row[name] for row in whole]) for name in ("unknown", "sky"))
+        report.facts["unknown depth"] = (
+            f"{unknown.mean():.1%} of pixels, {unknown.max():.1%} at most"
+        )
+        report.facts["sky"] = f"{sky.mean():.1%} of pixels, {sky.max():.1%} at most"
+    for row in whole:
+        if row["far"] <= row["near"]:
+            report.notes.append(f"{row['name']}: flat, so that no lens blurs it")
+        if row["unknown"] > MANY_UNKNOWN:
+            report.notes.append(
+                f"{row['name']}: {row['unknown']:.0%} of its depth is unknown and made up from "
+                "the nearest known pixels"
+            )
+    return report
+
+
+def _kind(scene) -> str:
+    if not scene.inverse:
+        return "distances"
+    return "disparity, calibrated" if scene.scale != 1 else "disparity"
+
+
+def _examine(scene) -> dict:
+    """A row of the report: what was read, or the problem."""
+    row = {"name": scene.name, "image": str(scene.image), "depth": str(scene.depth)}
+    try:
+        image, depth = scene.read()
+        values = depthfiles.read_array(scene.depth)
+        known = (
+            depthfiles.disparity_depth(values, scene.depth, scene.scale, scene.offset)
+            if scene.inverse
+            else depthfiles.metric_depth(values, scene.depth)
+        )
+    except DataFileError as error:
+        return {**row, "problem": str(error)}
+    return {
+        **row,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "kind": _kind(scene),
+        "near": float(depth.min()),
+        "far": float(depth.max()),
+        "unknown": float(np.isnan(known).mean()),
+        "sky": float(np.isposinf(known).mean()),
+    }

@@ -1,0 +1,1 @@
+"""Data sets on disk: records, shards, folders, manifests; write beside read."""

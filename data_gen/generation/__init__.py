@@ -1,0 +1,1 @@
+"""Data sets by the thousand: example by index, jobs, locks, workers, the writer."""

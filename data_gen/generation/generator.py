@@ -1,0 +1,242 @@
+"""Example number `index` of a dataset: drawn, encoded and described, the same bytes anywhere.
+
+Everything that makes datasets, in one process, in many or on a cluster, goes through `Generator`.
+Bytes are equal for equal parameters, sources, library versions and kind of processor, whatever
+the number of processes and threads: each example is computed on its own.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from data_gen import optics, pipeline
+from data_gen.dataset import records, shards
+from data_gen.io.images import DataFileError, encode_png
+from data_gen.rendering.options import Realism
+from data_gen.sources import rgbd as sources
+
+# Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
+# should fit as a whole; a large one costs a read for each example whatever is kept.
+CACHE_BYTES = 512 * 2**20
+# A strip of one pixel, enlarged to the crop, would fill the memory.
+MOST_PIXELS = 64 * 10**6
+MOST_SHARDS = 99_999
+MOST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class DatasetParameters:
+    """What decides the bytes of a dataset."""
+
+    count: int
+    """How many images."""
+    seed: int = 0
+    crop: int = 0
+    """Side of a random square in pixels; 0: the whole scene."""
+    sampler: Literal["paper", "generator"] = "paper"
+    layout: Literal["records", "folders"] = "records"
+    encoding: Literal["paper", "generator", "released"] = "paper"
+    """Encoding of the maps on disk."""
+    shard_size: int = 64
+    """Examples a shard; of layout `records` only."""
+    realism: Realism = field(default_factory=Realism)
+    """Beyond the paper's model of blur."""
+
+    def __post_init__(self):
+        for name, least in (("count", 1), ("seed", 0), ("crop", 0), ("shard_size", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}; received {getattr(self, name)}")
+        if self.seed > MOST_SEED:
+            raise ValueError(f"seed must be at most {MOST_SEED}; received {self.seed}")
+        if self.layout == "records" and self.count > MOST_SHARDS * self.shard_size:
+            raise ValueError(
+                f"count must be at most {MOST_SHARDS} times shard_size; received {self.count} and "
+                f"{self.shard_size}"
+            )
+
+
+# Parameters of the dataset as a whole, which say nothing about a single image.
+_OF_THE_WHOLE = ("count", "layout", "shard_size")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An example as it is written.
+
+    `parts`: the record ("records") or the two PNG files by path ("folders", the map first).
+    `about`: how it was made, for its line of the manifest.
+    """
+
+    index: int
+    parts: dict
+    about: dict
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(map(len, self.parts.values()))
+
+
+class Generator:
+    """The examples of a dataset by index.
+
+    Args:
+        source: RGB-D scenes (`sources.py`, or `pipeline.ProceduralScenes`).
+        parameters: the dataset's.
+        threads: how many examples `encoded_all` makes at a time.
+    Raises (where an example is made):
+        DataFileError: a scene cannot be read or used; names it.
+        MemoryError: a scene is too large for this machine.
+    """
+
+    def __init__(self, source, parameters: DatasetParameters, threads: int = 1):
+        self.source, self.parameters, self.threads = source, parameters, threads
+        fitted = pipeline.Fitted(
+            _Bounded(source, parameters.crop or 1), parameters.crop or 1, cache=0
+        )
+        self._scenes = _Remembered(fitted, CACHE_BYTES)
+        self._draw = tf.function(self._drawn, input_signature=[tf.TensorSpec([], tf.int64)])
+
+    def _drawn(self, index):
+        p = self.parameters
+        # Without the device, a machine's GPU would round otherwise than its processor.
+        with tf.device("CPU:0"):
+            key = tf.constant([p.seed, 0], tf.int32)
+            return pipeline.example(key, index, self._scenes, p.crop, p.sampler, p.realism)
+
+    def drawn(self, index: int) -> dict:
+        """`pipeline.example` as arrays."""
+        try:
+            example = self._draw(tf.constant(index, tf.int64))
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(
+                f"image {index}: its scene must fit into memory; received {error.message}"
+            ) from error
+        except tf.errors.OpError as error:
+            # TensorFlow wraps what a source raised into text of its own.
+            if self._scenes.error is not None:
+                raise self._scenes.error from error
+            raise
+        return {key: value.numpy() for key, value in example.items()}
+
+    def encoded(self, index: int) -> Encoded:
+        """Example number `index`."""
+        drawn, p = self.drawn(index), self.parameters
+        example = {
+            "image": np.rint(drawn["image"] * 255).astype(np.uint8),
+            "defocus": drawn["defocus"][..., 0],
+            "name": self.source.name(int(drawn["scene"])),
+            "seed": p.seed,
+            "index": index,
+            "focus_distance": drawn["focus_distance"],
+            "alpha_px": drawn["alpha_px"],
+        }
+        name = f"{index:06d}"
+        if p.layout == "records":
+            values = records.record_values(example, p.encoding)
+            parts = {"record": shards.serialize(values)}
+            stored = values["defocus_map"], values["image"]
+        else:
+            sigma_px = optics.defocus_to_sigma(example["defocus"])
+            arrays = records.folder_files(name, example["image"], sigma_px, p.encoding)
+            parts = {path: encode_png(array) for path, array in arrays.items()}
+            stored = tuple(parts.values())
+        return Encoded(index, parts, self._about(name, drawn, *stored))
+
+    def _about(self, name, drawn, defocus_map: bytes, image: bytes) -> dict:
+        scene = int(drawn["scene"])
+        made = {k: v for k, v in asdict(self.parameters).items() if k not in _OF_THE_WHOLE}
+        return {
+            "name": name,
+            "scene": self.source.name(scene),
+            "source": sources.origin(self.source, scene),
+            **made,
+            "height": drawn["image"].shape[0],
+            "width": drawn["image"].shape[1],
+            **{key: _number(drawn[key]) for key in ("focus_distance", "alpha_px", "near", "far")},
+            "layers": int(drawn["layers"]),
+            "image_sha256": hashlib.sha256(image).hexdigest(),
+            "map_sha256": hashlib.sha256(defocus_map).hexdigest(),
+        }
+
+    def encoded_all(self, indices):
+        """The examples of `indices`, in order, `threads` of them made at a time."""
+        if self.threads == 1:
+            yield from map(self.encoded, indices)
+            return
+        pool = ThreadPoolExecutor(self.threads)
+        try:
+            yield from pool.map(self.encoded, indices)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _number(value) -> float:
+    """The shortest decimal that is this float32."""
+    return float(str(np.float32(value)))
+
+
+class _Bounded:
+    """A source that refuses scenes which resizing to the crop would blow up."""
+
+    def __init__(self, source, crop: int):
+        self.source, self.crop = source, crop
+        self.name = source.name
+
+    def __len__(self):
+        return len(self.source)
+
+    def read(self, i):
+        image, depth = self.source.read(i)
+        height, width = depth.shape
+        pixels = height * width * max(1.0, self.crop / min(height, width)) ** 2
+        if pixels > MOST_PIXELS:
+            raise DataFileError(
+                f"{self.name(i)}: a scene must have at most {MOST_PIXELS / 1e6:.0f} megapixels "
+                f"once its short side is enlarged to the crop of {self.crop} px; received "
+                f"{height} x {width} px, which becomes {pixels / 1e6:.0f} megapixels"
+            )
+        return image, depth
+
+
+class _Remembered:
+    """A source whose scenes used last are kept, up to a number of bytes; safe in threads.
+
+    `error`: what the source raised first, or None.
+    """
+
+    def __init__(self, source, most_bytes: int):
+        self.source, self.most_bytes = source, most_bytes
+        self.name, self.error = source.name, None
+        self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
+
+    def __len__(self):
+        return len(self.source)
+
+    def read(self, i):
+        with self._lock:
+            if i in self._kept:
+                self._kept.move_to_end(i)
+                return self._kept[i]
+        try:
+            planes = self.source.read(i)
+        except Exception as error:
+            self.error = self.error or error
+            raise
+        with self._lock:
+            if i not in self._kept:
+                self._kept[i] = planes
+                self._bytes += _bytes(planes)
+            while self._bytes > self.most_bytes:
+                self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+        return planes
+
+
+def _bytes(planes) -> int:
+    return sum(plane.nbytes for plane in planes)

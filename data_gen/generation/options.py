@@ -1,0 +1,107 @@
+"""Command-line options of the programs that write datasets, and the source they name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from data_gen import pipeline
+from data_gen.generation import generator as generation
+from data_gen.sources import rgbd as sources
+
+PROCEDURAL = "procedural"
+PROCEDURAL_SIDE = 480
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Where the RGB-D scenes come from."""
+
+    source: tuple[str, ...] = ()
+    """A layout (sintel, synthia, middlebury, syndof-input, folder, auto) of the folders in --root;
+    or, without --root, the folders themselves. None: the embedded procedural scenes."""
+    root: tuple[str, ...] = ()
+    """One or more RGB-D folders."""
+    source_layout: Literal["auto", "sintel", "synthia", "middlebury", "syndof-input", "folder"] = (
+        "auto"
+    )
+    """Layout of the folders where --source names folders."""
+    depth: Literal["auto", "metric", "inverse"] = "auto"
+    """What plain depth files hold: larger = farther (metric) or larger = nearer (inverse)."""
+    far: float | None = None
+    """Far plane in the depth files' unit: sky is put there."""
+    bgr_scenes: tuple[str, ...] = ()
+    """Patterns of scene names whose images have red and blue swapped, as 'nyu_*'."""
+    distinct: int | None = None
+    """Keep only scenes whose perceptual hashes differ by more than this many of 256 bits."""
+
+    def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
+        """The folders, none for the procedural scenes, and their layout; ValueError."""
+        layouts = ("auto", *sources.LAYOUTS)
+        if self.root:
+            if len(self.source) > 1 or (self.source and self.source[0] not in layouts):
+                raise ValueError(
+                    f"beside --root, --source must be one of {', '.join(layouts)}; received "
+                    f"{' '.join(self.source)}"
+                )
+            return self.root, self.source[0] if self.source else self.source_layout
+        if self.source in ((), (PROCEDURAL,)):
+            return (), "auto"
+        for name in self.source:
+            if name in layouts and not Path(name).is_dir():
+                raise ValueError(
+                    f"--source with the name of a layout must come with --root and its folders; "
+                    f"received --source {name} alone"
+                )
+        return self.source, self.source_layout
+
+
+def open_source(
+    options: SourceOptions,
+    dataset: generation.DatasetParameters,
+    report=None,
+    progress=iter,
+    localise=str,
+):
+    """(source, its origin in words, further parameters) of the options.
+
+    Args:
+        report: folder where the choice of distinct scenes is described, or None.
+        progress: wraps the work of that choice, as tqdm does.
+        localise: makes a root that is not a local folder one.
+    Raises ValueError, `DataFileError`: options that contradict, folders without scenes.
+    """
+    roots, layout = options.roots_and_layout()
+    if roots:
+        opened = [
+            sources.open_source(
+                localise(root), layout, options.depth, options.bgr_scenes, options.far
+            )
+            for root in roots
+        ]
+        source, origin = sources.join(opened), ", ".join(roots)
+    else:
+        side = max(PROCEDURAL_SIDE, dataset.crop)
+        source = pipeline.ProceduralScenes(dataset.seed, dataset.count, side, side)
+        origin = PROCEDURAL
+    more = {}
+    if roots:
+        # Other readings of the same files make other images.
+        more = {
+            "source_layout": layout,
+            "depth": options.depth,
+            "far": options.far,
+            "bgr_scenes": list(options.bgr_scenes),
+        }
+    if options.distinct is not None:
+        from data_gen.curation import dedup
+
+        source = dedup.distinct_source(source, options.distinct, report, progress)
+        more["distinct"] = options.distinct
+    return source, origin, more
+
+
+# The dataset's own parameters stand among the options without a prefix.
+Dataset = tyro.conf.OmitArgPrefixes[generation.DatasetParameters]
+Scenes = tyro.conf.OmitArgPrefixes[SourceOptions]

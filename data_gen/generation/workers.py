@@ -1,0 +1,145 @@
+"""Jobs done by several processes of this machine.
+
+Each worker is a fresh interpreter (`spawn`: TensorFlow does not survive a fork) with its share of
+the machine's threads. It gets one job at a time through a pipe of its own, so nothing is shared
+that a dying process could leave locked: its pipe breaks, and the parent stops the others and says
+so. A worker whose parent dies meets the broken pipe and ends too.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from multiprocessing.connection import wait
+
+# A worker that was asked to end and does not is killed after this.
+PATIENCE_S = 5.0
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended before its work did."""
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def do_all(jobs, store, source, parameters, workers: int, report) -> None:
+    """Does `jobs` in `workers` processes; `report(bytes)` after each example.
+
+    Raises:
+        WorkerDied: one was killed, or could not start.
+        Exception: what a worker raised.
+    """
+    waiting = deque(jobs)
+    threads = max(1, cores() // workers)
+    crew = {}
+    try:
+        with _interrupts_ignored():
+            for _ in range(min(workers, len(jobs))):
+                pipe, process = _started(store, source, parameters, threads)
+                crew[pipe] = process
+        while crew:
+            for pipe in wait(list(crew)):
+                kind, value = _received(pipe, crew[pipe])
+                if kind == "made":
+                    report(value)
+                elif kind == "failed":
+                    raise value
+                elif waiting:
+                    _send(pipe, waiting.popleft())
+                else:
+                    _send(pipe, None)
+                    crew.pop(pipe).join()
+    finally:
+        _stop(crew.values())
+
+
+def _started(store, source, parameters, threads):
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_work, args=(theirs, store, source, parameters, threads), daemon=True
+    )
+    process.start()
+    theirs.close()  # Or the pipe would not break with the worker.
+    return ours, process
+
+
+def _received(pipe, process):
+    try:
+        return pipe.recv()
+    except (EOFError, ConnectionError) as error:
+        process.join()
+        code = process.exitcode
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        raise WorkerDied(
+            f"a worker must live until its work is done; received: worker {process.pid} {how}. "
+            "SIGKILL without your doing is the system's answer to a lack of memory: start the "
+            "same command with fewer --workers; it continues where it stopped"
+        ) from error
+
+
+def _send(pipe, job):
+    # A worker that has just died is met at the next `_received`.
+    with contextlib.suppress(ConnectionError):
+        pipe.send(job)
+
+
+def _stop(processes):
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(PATIENCE_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+@contextlib.contextmanager
+def _interrupts_ignored():
+    """Processes started within inherit that Ctrl-C is not for them: the parent stops them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _work(pipe, store, source, parameters, threads):
+    """Body of a worker: asks for jobs until there is none."""
+    try:
+        generator = _generator(source, parameters, threads)
+        from data_gen.generation import jobs
+
+        pipe.send(("ready", None))
+        while (job := pipe.recv()) is not None:
+            jobs.do(job, store, generator, lambda size: pipe.send(("made", size)))
+            pipe.send(("ready", None))
+    except (EOFError, ConnectionError):
+        sys.exit(1)  # The parent is gone.
+    except Exception as error:
+        with contextlib.suppress(ConnectionError):
+            pipe.send(("failed", error))
+
+
+def _generator(source, parameters, threads):
+    import cv2
+    import tensorflow as tf
+
+    from data_gen.generation.generator import Generator
+
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.set_visible_devices([], "GPU")
+    cv2.setNumThreads(threads)
+    return Generator(source, parameters, threads)

@@ -1,0 +1,1 @@
+"""Files: images, photos, atomic writes, reading in parallel."""

@@ -1,0 +1,147 @@
+"""Photos as people have them, from files of any origin: RGB with all the bits that they hold.
+
+JPEG, PNG, TIFF, WebP, BMP and what else Pillow knows; grey, alpha (dropped), palette, CMYK (by
+Pillow's plain conversion, without a colour profile); the EXIF rotation is applied. The format is
+told from the bytes, not from the name. The size that a header declares is checked before anything
+is decoded: a file of a few kilobytes can declare gigabytes.
+
+`imagefiles.read_rgb` reads the same files in 8 bits, for training.
+"""
+
+import contextlib
+import io
+import threading
+import warnings
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from data_gen.io.images import DataFileError, decode_stored, read_bytes
+
+MAX_PIXELS = 400_000_000  # 1.2 GB in 8 bits; the largest cameras have 150 million
+
+_ORIENTATION = 0x0112
+_TIFF_MAGIC = (b"II*\0", b"MM\0*")
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COLOUR = 256, 257, 258, 262
+_BLACK_IS_ZERO, _RGB = 1, 2
+_pillow_limit = threading.Lock()
+
+
+def read_photo(path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A photo -> RGB [H, W, 3], upright: uint8, or uint16 or float32 in [0, 1] where deeper.
+
+    16-bit PNG and TIFF stay uint16, TIFF of floats stays float32. Raises `DataFileError`, naming
+    the file, for what is no whole image, has more than `max_pixels`, or floats beyond [0, 1].
+    """
+    return decode_photo(read_bytes(path), path, max_pixels)
+
+
+def decode_photo(data: bytes, name, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """`read_photo` of bytes; `name` is what an error calls them."""
+    if not data:
+        raise DataFileError(f"{name}: a photo must not be empty; received 0 bytes")
+    try:
+        with _quiet_pillow(), Image.open(io.BytesIO(data)) as opened:
+            _check_size(*opened.size, name, max_pixels)
+            opened.load()  # refuses what is truncated
+            if not _is_deep(opened, data):
+                return _to_rgb(ImageOps.exif_transpose(opened))
+            orientation = opened.getexif().get(_ORIENTATION, 1)
+    except UnidentifiedImageError as error:
+        if data[:4] not in _TIFF_MAGIC:
+            raise DataFileError(
+                f"{name}: must be a photo; received {len(data)} bytes of no known image format"
+            ) from error
+        orientation = _check_tiff(data, name, max_pixels)
+    except DataFileError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly every type there is
+        raise DataFileError(f"{name}: must be a whole, valid image file ({error})") from error
+    return _upright(_deep_rgb(decode_stored(data, name), name), orientation)
+
+
+@contextlib.contextmanager
+def _quiet_pillow():
+    """Pillow warns of spoiled tags, which are of no use here; what is fatal it raises.
+
+    And it fails by a global limit of pixels of its own, where ours is the caller's.
+    """
+    with _pillow_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_size(width: int, height: int, name, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise DataFileError(
+            f"{name}: a photo must have at most {max_pixels / 1e6:g} million pixels; received "
+            f"{width} x {height}, {width * height / 1e6:.0f} million"
+        )
+
+
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    """Whether the file holds more than 8 bits a channel in a form that OpenCV reads as RGB."""
+    if image.format == "PNG":
+        return data[24] == 16  # IHDR, the first chunk: width, height, bit depth
+    if image.format == "TIFF":
+        colour = image.tag_v2.get(_TIFF_COLOUR)
+        return max(image.tag_v2.get(_TIFF_BITS, (1,))) > 8 and colour in (_BLACK_IS_ZERO, _RGB)
+    return False
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Pillow image -> uint8, or uint16 for wide grey."""
+    if image.mode[0] not in "IF":
+        return np.array(image.convert("RGB"))
+    return _deep_rgb(np.asarray(image), "the photo")
+
+
+def _deep_rgb(array: np.ndarray, name) -> np.ndarray:
+    """[H, W] or [H, W, 3] of any type -> RGB [H, W, 3]: uint8, uint16, or float32 in [0, 1]."""
+    if array.dtype == np.int32 and array.min() >= 0 and array.max() <= 65535:
+        array = array.astype(np.uint16)  # Pillow's wide grey
+    if array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 1):  # NaN fails too
+            raise DataFileError(
+                f"{name}: a photo of floats must lie in [0, 1]; received {low:g} to {high:g}"
+            )
+        array = array.astype(np.float32)
+    elif array.dtype not in (np.uint8, np.uint16):
+        raise DataFileError(
+            f"{name}: a photo must hold integers of 8 or 16 bits or floats; received {array.dtype}"
+        )
+    return array if array.ndim == 3 else cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)
+
+
+def _check_tiff(data: bytes, name, max_pixels: int) -> int:
+    """Size and orientation of a TIFF that Pillow has no mode for, such as RGB of floats."""
+    try:
+        file = io.BytesIO(data)
+        directory = ImageFileDirectory_v2(file.read(8))
+        file.seek(directory.next)
+        with _quiet_pillow():
+            directory.load(file)
+        width, height = directory[_TIFF_WIDTH], directory[_TIFF_HEIGHT]
+        orientation = directory.get(_ORIENTATION, 1)
+    except Exception as error:
+        raise DataFileError(f"{name}: must be a whole, valid TIFF; it declares no size") from error
+    _check_size(width, height, name, max_pixels)
+    return orientation
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Applies an EXIF orientation, 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)

@@ -1,0 +1,1 @@
+"""From an image, its depth and a lens to a defocused image and its map."""

@@ -1,0 +1,215 @@
+"""Depth and disparity files -> clean depth maps: finite, positive, larger = farther.
+
+Two steps. A reader of one kind of file marks what it knows: NaN = unknown, +inf = sky.
+`clean_depth` then makes the map whole. In full, the rules are:
+
+| file holds | unknown                                          | sky                              |
+| ---------- | ------------------------------------------------ | -------------------------------- |
+| distances  | <= 0, NaN, inf; 65535 in 16-bit files, where a   | > 1e6 in float files (1e11 in    |
+|            | sensor is saturated                              | MPI Sintel); 65535 in 16-bit     |
+|            |                                                  | files of 3 channels (SYNTHIA)    |
+| disparity  | 0, NaN, inf; -1 or another lone negative code    | -                                |
+
+- depth = scale / (disparity + offset), with the calibration where there is one, else 1/disparity.
+- A disparity map with different negative values is exact and relative (light fields): there 0 is
+  an ordinary value, and all are shifted until the farthest depth is 3 times the nearest.
+- Specks: where the nearest (farthest) known depth lies beyond the 1st (99th) percentile by more
+  than a factor of 2, that side is clipped to the percentile. One wrong speck at a hundredth of the
+  scene's distance would otherwise have the largest circle of confusion all to itself, and leave
+  the picture sharp under every lens; a street that ends 300 m away would have every lens focus
+  behind all that there is to see. Other maps keep every value.
+- Sky becomes the far plane: `far` where given (nothing is farther then), else the farthest known
+  depth after clipping.
+- Unknown pixels take the depth of the nearest known one. At least a tenth must be known.
+
+`.dpt` (MPI Sintel), `.pfm`, `.npy`, `.npz`, `.mat` and images of 8 or 16 bits or float are read.
+Rotated bits, as in the Kinect PNGs of SUN RGB-D, are taken as they stand: depth * 8, monotonic up
+to 8.19 m.
+"""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from scipy.ndimage import distance_transform_edt
+
+from data_gen.io.images import DataFileError, decode_stored, read_bytes, single_channel
+
+DEPTH_SUFFIXES = (
+    ".png", ".npy", ".npz", ".pfm", ".mat", ".tif", ".tiff", ".pgm", ".ppm", ".dpt", ".bmp",
+)  # fmt: skip
+SPECK_PERCENT = 1.0
+SPECK_FACTOR = 2.0
+LEAST_KNOWN = 0.1
+SKY_FROM = 1e6  # 1,000 km, or 1 km in millimetres
+SATURATED = 65535
+RELATIVE_FAR_TO_NEAR = 3.0
+DPT_TAG = 202021.25
+
+
+# --- one kind of file each ---------------------------------------------------------------------
+
+
+def read_array(path) -> np.ndarray:
+    """The numbers of a depth file as stored: [H, W], or [H, W, 3] of an image in colour."""
+    path = Path(path)
+    reader = {".dpt": _dpt, ".pfm": _pfm, ".npy": _npz, ".npz": _npz, ".mat": _mat}
+    data = read_bytes(path)
+    try:
+        array = reader.get(path.suffix.lower(), decode_stored)(data, path)
+    except DataFileError:
+        raise
+    except Exception as error:  # a damaged file makes SciPy and NumPy raise nearly every type
+        raise DataFileError(f"{path}: must be a whole, valid depth file ({error})") from error
+    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "uif":
+        raise DataFileError(
+            f"{path}: a depth file must hold numbers [H, W]; "
+            f"received {array.dtype} {list(array.shape)}"
+        )
+    return array
+
+
+def _dpt(data, path):
+    tag, (width, height) = np.frombuffer(data, "<f4", 1)[0], np.frombuffer(data, "<i4", 2, 4)
+    if tag != DPT_TAG or len(data) != 12 + 4 * int(width) * int(height):
+        raise DataFileError(
+            f"{path}: a .dpt file must begin with the float {DPT_TAG}, width and height, and hold "
+            f"width * height floats; received {tag:g}, {width}, {height} and {len(data)} bytes"
+        )
+    return np.frombuffer(data, "<f4", offset=12).reshape(height, width)
+
+
+def _pfm(data, path):
+    # Rows run bottom to top. The scale's sign is the byte order; Middlebury's files have
+    # magnitudes there (1/255, 1/ndisp) that are not factors of the values.
+    header = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+(\S+)\s", data)
+    if not header:
+        raise DataFileError(f"{path}: a .pfm file must begin with Pf, width, height and scale")
+    channels = 3 if header[1] == b"PF" else 1
+    width, height, dtype = int(header[2]), int(header[3]), "<f4" if float(header[4]) < 0 else ">f4"
+    if len(data) - header.end() != 4 * channels * width * height:
+        raise DataFileError(
+            f"{path}: a .pfm file of {width} x {height} x {channels} must hold as many floats; "
+            f"received {len(data) - header.end()} bytes"
+        )
+    values = np.frombuffer(data, dtype, offset=header.end()).reshape(height, width, channels)
+    return values[::-1, :, 0] if channels == 1 else values[::-1]
+
+
+def _npz(data, path):
+    loaded = np.load(io.BytesIO(data), allow_pickle=False)
+    return loaded if isinstance(loaded, np.ndarray) else _only_map(dict(loaded), path)
+
+
+def _mat(data, path):
+    return _only_map(scipy.io.loadmat(io.BytesIO(data)), path)
+
+
+def _only_map(named, path):
+    maps = {
+        name: value
+        for name, value in named.items()
+        if getattr(value, "ndim", 0) in (2, 3) and min(value.shape[:2]) > 1
+    }
+    if len(maps) != 1:
+        raise DataFileError(f"{path}: a depth file must hold one map; received {sorted(maps)}")
+    return next(iter(maps.values()))
+
+
+def read_calibration(path):
+    """Middlebury's calib.txt -> (scale, offset) of `disparity_depth`, for depth in mm.
+
+    depth = baseline * f / (disparity + doffs), with cam0=[f 0 cx; ...]. (1, 0) without the file.
+    """
+    if not Path(path).exists():
+        return 1.0, 0.0
+    text = read_bytes(path).decode(errors="replace")
+    numbers = [
+        re.search(rf"^{key}\s*=\s*\[?\s*([-+.\deE]+)", text, re.MULTILINE)
+        for key in ("cam0", "baseline", "doffs")
+    ]
+    if not all(numbers):
+        raise DataFileError(f"{path}: a calibration must state cam0=[f ...], baseline= and doffs=")
+    focal, baseline, offset = (float(number[1]) for number in numbers)
+    return baseline * focal, offset
+
+
+# --- what the numbers mean -------------------------------------------------------------------
+
+
+def metric_depth(values: np.ndarray, name) -> np.ndarray:
+    """Stored distances -> float32 [H, W] with NaN = unknown and +inf = sky."""
+    coded_sky = values.dtype == np.uint16 and values.ndim == 3
+    stored = single_channel(values, name)
+    depth = np.where(np.isfinite(stored) & (stored > 0), stored, np.nan).astype(np.float32)
+    if values.dtype == np.uint16:
+        depth[stored == SATURATED] = np.inf if coded_sky else np.nan
+    elif values.dtype.kind == "f":
+        depth[depth > SKY_FROM] = np.inf
+    return depth
+
+
+def disparity_depth(values: np.ndarray, name, scale=1.0, offset=0.0) -> np.ndarray:
+    """Stored disparities -> float32 depth [H, W] = scale / (disparity + offset), NaN = unknown."""
+    disparity = single_channel(values, name).astype(np.float64)
+    disparity[~np.isfinite(disparity)] = np.nan
+    negative = disparity[disparity < 0]
+    if negative.size and negative.min() < negative.max():
+        low, high = np.nanmin(disparity), np.nanmax(disparity)
+        # (high - low + lift) / lift = RELATIVE_FAR_TO_NEAR
+        disparity += (high - low) / (RELATIVE_FAR_TO_NEAR - 1) - low
+    else:
+        disparity[disparity <= 0] = np.nan
+    disparity += offset
+    return (scale / np.where(disparity > 0, disparity, np.nan)).astype(np.float32)
+
+
+# --- making it whole -------------------------------------------------------------------------
+
+
+def clean_depth(depth: np.ndarray, name, far: float | None = None) -> np.ndarray:
+    """A map with NaN = unknown and +inf = sky -> float32 [H, W], finite and > 0.
+
+    Args:
+        depth: [H, W], larger = farther, any unit.
+        name: the file, for errors.
+        far: the far plane in the unit of `depth`; None: the farthest known depth.
+    Raises:
+        DataFileError: less than a tenth of the pixels is known. (A constant map is legal: a flat
+            scene, which no lens blurs.)
+    """
+    unknown, sky = np.isnan(depth), np.isposinf(depth)
+    if unknown.mean() > 1 - LEAST_KNOWN:
+        raise DataFileError(
+            f"{name}: at least {LEAST_KNOWN:.0%} of a depth map must be known; "
+            f"received {1 - unknown.mean():.1%}"
+        )
+    known = depth[~(unknown | sky)]
+    # A frame of nothing but sky is a flat scene; its distance has no effect.
+    low, high = _bounds(known) if known.size else (1.0, 1.0)
+    far_plane = high if far is None else far
+    whole = np.minimum(np.clip(depth, low, high), far_plane)
+    whole[sky] = far_plane
+    if unknown.any():
+        nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        whole = whole[tuple(nearest)]
+    return whole.astype(np.float32)
+
+
+def _bounds(known):
+    """Nearest and farthest depth, without specks."""
+    low, high = known.min(), known.max()
+    inner_low, inner_high = np.percentile(known, (SPECK_PERCENT, 100 - SPECK_PERCENT))
+    return (
+        inner_low if low * SPECK_FACTOR < inner_low else low,
+        inner_high if high > inner_high * SPECK_FACTOR else high,
+    )
+
+
+def read_depth(path, inverse=False, scale=1.0, offset=0.0, far=None) -> np.ndarray:
+    """A depth (or, `inverse`, disparity) file -> clean float32 [H, W], finite, > 0."""
+    values = read_array(path)
+    known = disparity_depth(values, path, scale, offset) if inverse else metric_depth(values, path)
+    return clean_depth(known, path, far)

@@ -1,0 +1,1 @@
+"""The three streams of training images."""

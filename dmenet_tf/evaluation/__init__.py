@@ -1,0 +1,1 @@
+"""Models and baselines measured by named protocols."""

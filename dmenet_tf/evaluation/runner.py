@@ -1,0 +1,182 @@
+"""An evaluation: every row of a table, a run or a baseline, on every sample of a protocol.
+
+All samples are read once before anything is predicted, so that a damaged file stops an evaluation
+at its start and never shrinks the set in silence. A network's output is kept in
+
+    OUT/cache/IDENTITY_OF_WEIGHTS/HASH_OF_IMAGE.npy      float32 [H, W], the network's label
+
+and belongs to nothing but the two: an interrupted evaluation goes on where it stopped, and another
+protocol, polarity or threshold on the same photos predicts nothing anew.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data_gen.io.images import write_atomic
+from dmenet_tf.data.photos import AGREEMENT_MIN, sharp_has_more_detail
+from dmenet_tf.evaluation.protocols import BlurDetection, Measured, Regression, Summary
+
+# Samples are kept in memory up to this; beyond it they are read again.
+KEPT_BYTES = 1 << 30
+PROBLEMS_SHOWN = 5
+# So few photos can disagree with their masks' polarity by chance.
+POLARITY_VOTES_MIN = 5
+
+
+class Sample(NamedTuple):
+    """image uint8 [H, W, 3] RGB; truth float32 [H, W] in the protocol's unit."""
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+
+
+class Samples:
+    """The samples of a protocol, all of them read and checked once.
+
+    Raises ValueError listing what cannot be read, or a polarity that the photos contradict.
+    """
+
+    def __init__(self, source, protocol: Regression | BlurDetection, progress=True):
+        if not len(source):
+            raise ValueError("an evaluation needs at least one sample; received none")
+        self._source, self._protocol, self._kept = source, protocol, {}
+        self._free = KEPT_BYTES
+        self.hashes, self.truth_means, votes, problems = [], [], [], []
+        for index in tqdm(range(len(source)), "reading", disable=not progress, unit="image"):
+            try:
+                sample = self[index]
+            except (ValueError, OSError) as error:
+                problems.append(str(error))
+                continue
+            self.hashes.append(hash_image(sample.image))
+            self.truth_means.append(float(np.mean(sample.truth, dtype=np.float64)))
+            if isinstance(protocol, BlurDetection):
+                votes.append(sharp_has_more_detail(sample.image, sample.truth))
+        if problems:
+            shown = "\n  ".join(problems[:PROBLEMS_SHOWN])
+            more = "\n  ..." if len(problems) > PROBLEMS_SHOWN else ""
+            raise ValueError(
+                f"every sample of an evaluation must be readable; received {len(problems)} of "
+                f"{len(source)} that are not:\n  {shown}{more}"
+            )
+        _check_polarity([vote for vote in votes if vote is not None])
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index in self._kept:
+            return self._kept[index]
+        image, truth = self._source.read(index)
+        sample = Sample(self._source.name(index), image, self._protocol.truth_of(truth))
+        size = sample.image.nbytes + sample.truth.nbytes
+        if size <= self._free:
+            self._free -= size
+            self._kept[index] = sample
+        return sample
+
+
+def _check_polarity(votes: list[bool]):
+    share = np.mean(votes) if votes else 1.0
+    if len(votes) >= POLARITY_VOTES_MIN and share <= 1 - AGREEMENT_MIN:
+        raise ValueError(
+            f"the part in focus must have the stronger detail; received {share:.0%} of "
+            f"{len(votes)} photos where it has: the masks are inverted, use the other --polarity"
+        )
+
+
+def hash_image(image: np.ndarray) -> str:
+    """A hash of a picture's size and pixels."""
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(image))
+    return digest.hexdigest()
+
+
+class CachedPredictor:
+    """The outputs of a `Predictor`, each computed once and kept in a folder."""
+
+    def __init__(self, predictor, cache: Path):
+        self._predictor = predictor
+        self._folder = Path(cache) / predictor.trained.identity
+        self.encoding = predictor.encoding
+
+    def label(self, sample: Sample, image_hash: str) -> np.ndarray:
+        """The network's label, float32 [H, W]; ValueError where it is not finite."""
+        path = self._folder / f"{image_hash}.npy"
+        if path.is_file():
+            try:
+                kept = np.load(path, allow_pickle=False)
+            except (ValueError, EOFError, OSError):
+                kept = None  # damaged: predicted anew
+            if kept is not None and kept.shape == sample.truth.shape:
+                return kept
+        label = self._predictor.defocus(sample.image)
+        bad = np.count_nonzero(~np.isfinite(label))
+        if bad:
+            raise ValueError(
+                f"a predicted map must be finite; received {bad} NaN or infinite pixels of "
+                f"{label.size} on {sample.name} from {self._predictor.trained.origin}"
+            )
+        encoded = io.BytesIO()
+        np.save(encoded, label)
+        write_atomic(path, lambda temporary: temporary.write_bytes(encoded.getvalue()))
+        return label
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the tables. `map_of(index)` gives its map of a sample, in the protocol's unit."""
+
+    title: str
+    kind: str
+    """`run`, `baseline` or `oracle`, a row that knows something of the truth."""
+    map_of: Callable[[int], np.ndarray]
+    measured: Sequence[Measured]
+    summary: Summary
+
+
+def run_row(title: str, predictor, samples: Samples, protocol, cache: Path, progress=True) -> Row:
+    """A trained model's row; predictions come from `cache` where they are there."""
+    cached = CachedPredictor(predictor, cache)
+
+    def map_of(index):
+        label = cached.label(samples[index], samples.hashes[index])
+        return protocol.map_of(label, cached.encoding)
+
+    return _row(title, "run", map_of, samples, protocol, progress)
+
+
+def baseline_rows(samples: Samples, protocol, progress=True) -> list[Row]:
+    """The rows that need no training, and the oracle's where the protocol has one."""
+    kinds = {
+        "baseline": protocol.baselines(),
+        "oracle": protocol.oracle(samples.truth_means),
+    }
+    return [
+        _row(
+            title,
+            kind,
+            lambda index, predict=predict: predict(samples[index].image),
+            samples,
+            protocol,
+            progress,
+        )
+        for kind, methods in kinds.items()
+        for title, predict in methods.items()
+    ]
+
+
+def _row(title, kind, map_of, samples, protocol, progress) -> Row:
+    measured = [
+        protocol.measure(map_of(index), samples[index].truth)
+        for index in tqdm(range(len(samples)), title, disable=not progress, unit="image")
+    ]
+    return Row(title, kind, map_of, measured, protocol.summarise(measured))

@@ -1,0 +1,241 @@
+"""What the protocols are evaluated on: photos or rendered scenes, each with its true map.
+
+Every collection is `len(samples)`, `samples.name(i)` and `samples.read(i)` -> (image uint8
+[H, W, 3] RGB, truth float32 [H, W]), as the collections of `photos.py` and `data_gen` are.
+
+| collection | truth |
+| --- | --- |
+| `photos.LabelledPhotos` | 1 = blurred, 0 = in focus |
+| `RtfPhotos` | `sigma_px` |
+| `RenderedScenes` over RGB-D scenes or `SegmentScenes` | `defocus` |
+| `data_gen.dataset.records`: records and folders | `defocus` |
+"""
+
+import csv
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import tensorflow as tf
+
+from data_gen import augment, pipeline
+from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_bytes, read_rgb
+from dmenet_tf.config import DECODER_STRIDE
+from dmenet_tf.data.photos import select_names
+
+# --- the RTF photos ----------------------------------------------------------------------------
+
+
+def disc_sigma_px(radius_px):
+    """sigma of the Gaussian with the variance of a uniform disc: radius / 2 along each axis."""
+    return np.asarray(radius_px, np.float64) / 2.0
+
+
+def read_radius_table(path) -> Callable:
+    """A function from disc radius to Gaussian sigma, in pixels, by the nearest radius of a table.
+
+    The CSV has the columns `gaussian_sigma_px` and `disc_radius_px`. Raises `DataFileError`.
+    """
+    text = read_bytes(path).decode("utf-8", errors="replace")
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+        sigma_px = np.array([float(row["gaussian_sigma_px"]) for row in rows])
+        radius_px = np.array([float(row["disc_radius_px"]) for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataFileError(
+            f"{path}: a table of radii must have the columns gaussian_sigma_px and disc_radius_px "
+            f"of numbers ({error!r})"
+        ) from error
+    if len(rows) == 0 or not np.isfinite([sigma_px, radius_px]).all():
+        raise DataFileError(f"{path}: a table of radii must hold finite numbers, at least one pair")
+    order = np.argsort(radius_px)
+    sigma_px, borders = sigma_px[order], np.convolve(radius_px[order], [0.5, 0.5], mode="valid")
+    return lambda radius: sigma_px[np.searchsorted(borders, np.asarray(radius, np.float64))]
+
+
+class RtfPhotos:
+    """Photos with maps of disc radii, paired by the number that ends their names.
+
+    `root` holds image_01.png, map_01.mat (variable `blurMap`: the radius in pixels, 0.5 = sharp)
+    and so on, directly or in folders below.
+    """
+
+    def __init__(self, root, radius_to_sigma: Callable):
+        images, maps = (_by_number(root, suffixes) for suffixes in (IMAGE_SUFFIXES, (".mat",)))
+        for number in sorted(images.keys() ^ maps.keys()):
+            path = images.get(number) or maps[number]
+            raise DataFileError(
+                f"{path}: photo and map must come in pairs such as image_01.png, map_01.mat; "
+                "received no partner of this one"
+            )
+        self._pairs = [(images[number], maps[number]) for number in sorted(images)]
+        self._radius_to_sigma = radius_to_sigma
+
+    def __len__(self):
+        return len(self._pairs)
+
+    def name(self, index):
+        return self._pairs[index][0].stem
+
+    def read(self, index):
+        """-> image uint8 [H, W, 3], sigma_px float32 [H, W]."""
+        image_path, map_path = self._pairs[index]
+        radius_px = _read_mat(map_path, "blurMap")
+        if radius_px.ndim != 2 or radius_px.dtype.kind not in "fiu":
+            raise DataFileError(
+                f"{map_path}: blurMap must be an array of numbers [H, W]; "
+                f"received {radius_px.dtype} {list(radius_px.shape)}"
+            )
+        if not (np.isfinite(radius_px).all() and radius_px.min() >= 0):
+            raise DataFileError(f"{map_path}: radii must be finite and not negative")
+        return read_rgb(image_path), np.float32(self._radius_to_sigma(radius_px))
+
+
+def _by_number(root, suffixes) -> dict[int, Path]:
+    if not Path(root).is_dir():
+        raise DataFileError(f"{root}: must be a folder of photos and maps; there is no such folder")
+    files = {}
+    for path in find_files(root, suffixes):
+        number = re.search(r"(\d+)$", path.stem)
+        if number is None:
+            raise DataFileError(f"{path}: the name must end in the number of the photo")
+        if int(number[1]) in files:
+            raise DataFileError(f"{path}: a number must stand for one file; received it twice")
+        files[int(number[1])] = path
+    if not files:
+        raise DataFileError(f"{root}: must hold files of {' '.join(suffixes)}; received none")
+    return files
+
+
+# --- rendered scenes ---------------------------------------------------------------------------
+
+
+class RenderedScenes:
+    """Whole scenes of an RGB-D source, each under a lens of its own, as the renderer gives them.
+
+    `count` examples, a pure function of (seed, index, source): every scene once before any comes
+    again. A short side above 800 px is reduced to that, as in training.
+    """
+
+    def __init__(self, source, seed: int, count: int, sampler="paper"):
+        self._fitted = pipeline.Fitted(source, DECODER_STRIDE, cache=2)
+        self._rendered = pipeline.Rendered(self._fitted, seed, count, sampler)
+
+    def __len__(self):
+        return len(self._rendered)
+
+    def name(self, index):
+        turn = index // len(self._fitted)
+        return self._fitted.name(self._scene(index)) + (f" (lens {turn + 1})" if turn else "")
+
+    def read(self, index):
+        """-> image uint8 [H, W, 3], defocus float32 [H, W]."""
+        # Also read in the graph, where an error would come out without its type; kept until then.
+        self._fitted.read(self._scene(index))
+        return self._rendered.read(index)
+
+    def _scene(self, index) -> int:
+        order = pipeline.fold(tf.constant(self._rendered.key, tf.int32), pipeline.ORDER)
+        return int(augment.epoch_index(order, index, len(self._fitted)))
+
+
+class SegmentScenes:
+    """All-in-focus RGB-D scenes out of photos that people have cut into segments (BSDS500).
+
+    `root` holds images/**/NAME.jpg and groundTruth/**/NAME.mat. Each segment is a plane of its
+    own: n segments get the n distances from 1 to 10 in equal ratios, in an order drawn from (seed,
+    NAME). Of the several people's segmentations, the one with the median number of segments.
+    So textures and outlines are real, and the map of a rendering is exact.
+    """
+
+    NEAREST, FARTHEST = 1.0, 10.0
+
+    def __init__(self, root, seed: int):
+        root, self.seed = Path(root), seed
+        images = _by_stem_below(root / "images", IMAGE_SUFFIXES)
+        segments = _by_stem_below(root / "groundTruth", (".mat",))
+        for stem in sorted(images.keys() ^ segments.keys()):
+            raise DataFileError(
+                f"{images.get(stem) or segments[stem]}: images/**/NAME.jpg and "
+                "groundTruth/**/NAME.mat must come in pairs; received no partner of this one"
+            )
+        self._pairs = [(images[stem], segments[stem]) for stem in images]
+
+    def __len__(self):
+        return len(self._pairs)
+
+    def name(self, index):
+        return self._pairs[index][0].stem
+
+    def read(self, index):
+        """-> image uint8 [H, W, 3], depth float32 [H, W]."""
+        image_path, segments_path = self._pairs[index]
+        image, labels = read_rgb(image_path), read_segments(segments_path)
+        if image.shape[:2] != labels.shape:
+            raise DataFileError(
+                f"{segments_path}: segments must have the size of their photo; received "
+                f"{list(labels.shape)} for {list(image.shape[:2])}"
+            )
+        _, labels = np.unique(labels, return_inverse=True)
+        count = int(labels.max()) + 1
+        draw = np.random.default_rng([self.seed, zlib.crc32(self.name(index).encode())])
+        distances = draw.permutation(np.geomspace(self.NEAREST, self.FARTHEST, count))
+        return image, np.float32(distances[labels.reshape(image.shape[:2])])
+
+
+def read_segments(path) -> np.ndarray:
+    """Segment numbers [H, W] of the segmentation with the median number of segments in a file."""
+    people = _read_mat(path, "groundTruth")
+    try:
+        found = [person[0, 0]["Segmentation"] for person in people.ravel()]
+        found.sort(key=lambda labels: len(np.unique(labels)))  # stable: ties in the file's order
+        return found[(len(found) - 1) // 2]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataFileError(
+            f"{path}: groundTruth must hold segmentations as BSDS500 files do ({error})"
+        ) from error
+
+
+def _by_stem_below(folder, suffixes) -> dict[str, Path]:
+    files = {}
+    for path in find_files(folder, suffixes) if folder.is_dir() else ():
+        if path.stem in files:
+            raise DataFileError(f"{path}: a name must stand for one file; {files[path.stem]} too")
+        files[path.stem] = path
+    if not files:
+        raise DataFileError(f"{folder}: must hold files of {' '.join(suffixes)}; received none")
+    return files
+
+
+def _read_mat(path, variable: str) -> np.ndarray:
+    try:
+        return scipy.io.loadmat(path)[variable]
+    except KeyError:
+        raise DataFileError(f"{path}: must hold the variable {variable}; it does not") from None
+    except Exception as error:  # SciPy's reader raises nearly every type there is
+        raise DataFileError(f"{path}: must be a whole .mat file ({error})") from error
+
+
+# --- any collection ----------------------------------------------------------------------------
+
+
+class Chosen:
+    """Those items of a collection whose names are asked for, in any form of `select_names`."""
+
+    def __init__(self, source, names):
+        stems = [source.name(index) for index in range(len(source))]
+        chosen = select_names(stems, names)
+        self._source = source
+        self._indices = [index for index, stem in enumerate(stems) if stem in chosen]
+
+    def __len__(self):
+        return len(self._indices)
+
+    def name(self, index):
+        return self._source.name(self._indices[index])
+
+    def read(self, index):
+        return self._source.read(self._indices[index])

@@ -1,0 +1,1 @@
+"""From a photo to its map in a file."""

@@ -1,0 +1,114 @@
+"""Which photos a command is asked for, and what their outputs are called.
+
+An input is a file, a folder (searched through), a quoted pattern such as "photos/**/*.jpg", or `-`
+for standard input. Outputs mirror the folders below the input; a name keeps its suffix, so that
+a.jpg and a.png differ. Where two inputs would still share a name, the folders above are added.
+"""
+
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, natural_key
+
+STDIN = "-"
+
+
+class Photo(NamedTuple):
+    """A photo to read and the name of its outputs, relative to their folder."""
+
+    path: Path | None
+    """None: standard input."""
+    name: Path
+
+    def __str__(self) -> str:
+        # A file's name may hold bytes that are no text; an error message must not fail on them.
+        text = "standard input" if self.path is None else str(self.path)
+        return text.encode(errors="replace").decode()
+
+
+def find_photos(inputs: Iterable[str], out, is_output=lambda path: False) -> list[Photo]:
+    """The photos of `inputs`, each once, in the order given (natural order within a folder).
+
+    Files below `out`, where that lies inside a folder that is searched, and files of which
+    `is_output(path)` is true are left out: a map is no photo. Raises `DataFileError` for an input
+    that does not exist, or that holds no photo.
+    """
+    inputs, out = [str(value) for value in inputs], Path(out).resolve()
+    folders = [value for value in inputs if value != STDIN and Path(value).is_dir()]
+    found: dict[Path | None, Photo] = {}
+    for value in inputs:
+        photos = list(_photos_of(value, several=len(folders) > 1))
+        if value != STDIN and not Path(value).is_file():
+            photos = [
+                p for p in photos if not _is_below(p.path, out, value) and not is_output(p.path)
+            ]
+        if not photos:
+            raise DataFileError(
+                f"{value}: an input must hold photos ({' '.join(IMAGE_SUFFIXES)}); received none"
+            )
+        for photo in photos:
+            found.setdefault(photo.path and photo.path.resolve(), photo)
+    return _told_apart(list(found.values()))
+
+
+def _photos_of(value: str, several: bool) -> Iterable[Photo]:
+    path = Path(value)
+    if value == STDIN:
+        yield Photo(None, Path("stdin"))
+    elif path.is_dir():
+        # Several folders keep their own names, as with cp -r.
+        above = Path(path.resolve().name) if several else Path()
+        for file in find_files(path, IMAGE_SUFFIXES):
+            yield Photo(file, above / file.relative_to(path))
+    elif path.is_file():
+        yield Photo(path, Path(path.name))
+    elif glob.has_magic(value):
+        root = _root_of_pattern(path)
+        files = (Path(match) for match in glob.iglob(value, recursive=True))
+        images = (f for f in files if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES)
+        for file in sorted(images, key=natural_key):
+            yield Photo(file, file.relative_to(root))
+    else:
+        raise DataFileError(
+            f"{value}: an input must be a file, a folder, a pattern or '-'; there is no such path"
+        )
+
+
+def _root_of_pattern(pattern: Path) -> Path:
+    """The folders of a pattern before its first wildcard."""
+    parts = pattern.parts[:-1]
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:fixed])
+
+
+def _is_below(path: Path, out: Path, value: str) -> bool:
+    """Whether `path` lies in `out`, where that is inside the input itself."""
+    root = Path(value) if Path(value).is_dir() else _root_of_pattern(Path(value))
+    root = root.resolve()
+    return out != root and out.is_relative_to(root) and path.resolve().is_relative_to(out)
+
+
+def _told_apart(photos: list[Photo]) -> list[Photo]:
+    """Photos with distinct names: those that share one take in the folders that differ."""
+    same = defaultdict(list)
+    for photo in photos:
+        same[photo.name].append(photo)
+    renamed = []
+    for photo in photos:
+        paths = [other.path.resolve() for other in same[photo.name] if other.path]
+        if len(same[photo.name]) > 1 and photo.path:
+            common = os.path.commonpath([path.parent for path in paths])
+            photo = photo._replace(name=photo.path.resolve().relative_to(common))
+        renamed.append(photo)
+    if len({photo.name for photo in renamed}) < len(renamed):
+        seen = set()
+        twice = next(p for p in renamed if p.name in seen or seen.add(p.name))
+        raise DataFileError(
+            f"{twice}: outputs must have names of their own; received two inputs for {twice.name}: "
+            "give them in two commands"
+        )
+    return renamed

@@ -1,0 +1,127 @@
+"""What a map says about its photo in a few numbers: NAME.json, and the tables of a folder.
+
+| field | meaning |
+| --- | --- |
+| `share_sharp` | share of pixels with sigma_px below `sharp_below_px` |
+| `median_sigma_px` | median of sigma over the photo |
+| `focus_score` | 1 - (sigma that a tenth of the photo stays below) / sigma_max_px |
+
+`focus_score` is 1 where at least a tenth of the photo is perfectly sharp, however blurred the rest,
+and near 0 where nothing is: it tells a missed focus from a shallow one. A subject smaller than a
+tenth of the photo is beyond it.
+
+NAME.json is written last, when all forms of a map are complete. It holds what they were made with,
+so it also tells which photos of an interrupted folder are done.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from data_gen.io.images import write_atomic
+
+SUFFIXES = {  # of a map's forms, which `mapfiles.py` writes
+    "colour": ".colour.png",
+    "png16": ".sigma16.png",
+    "tiff": ".sigma.tiff",
+    "npy": ".sigma.npy",
+    "overlay": ".overlay.png",
+    "side": ".side.png",
+}
+SUMMARY_SUFFIX = ".json"
+KIND = "DMENet-TF summary of a defocus map"
+SHARP_BELOW_PX = 1.0
+TABLE_JSON, TABLE_CSV = "summary.json", "summary.csv"
+COLUMNS = (
+    "photo", "status", "width", "height", "share_sharp", "sharp_below_px", "median_sigma_px",
+    "focus_score", "sigma_max_px", "seconds", "model", "error",
+)  # fmt: skip
+_FOCUSED_SHARE = 0.1
+
+
+def measure(sigma_px: np.ndarray, sharp_below_px: float, sigma_max_px: float) -> dict[str, float]:
+    """The figures of a map, [H, W], as in the table above."""
+    focused = float(np.quantile(sigma_px, _FOCUSED_SHARE))
+    return {
+        "share_sharp": float(np.mean(sigma_px < sharp_below_px)),
+        "sharp_below_px": sharp_below_px,
+        "median_sigma_px": float(np.median(sigma_px)),
+        "focus_score": 1.0 - min(1.0, focused / sigma_max_px),
+    }
+
+
+def summary(photo, shape, figures: dict, seconds: float, metadata, made_with: dict) -> dict:
+    """What NAME.json holds.
+
+    `metadata`: `mapfiles.Metadata`. `made_with`: all that the files depend on, by which a later
+    command knows whether they still stand.
+    """
+    height, width = shape
+    return {
+        "kind": KIND,
+        "photo": str(photo),
+        "status": "ok",
+        "width": width,
+        "height": height,
+        **figures,
+        "seconds": round(seconds, 3),
+        **dataclasses.asdict(metadata),
+        "made_with": made_with,
+    }
+
+
+def write_summary(path, values: dict) -> None:
+    text = json.dumps(values, indent=2) + "\n"
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_summary(path) -> dict | None:
+    """What `write_summary` wrote; None where there is none, or another file."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and values.get("kind") == KIND else None
+
+
+def forms_present(out: Path, name: Path) -> list[str]:
+    """Forms of a photo's map that stand in `out`."""
+    return [form for form, suffix in SUFFIXES.items() if output_path(out, name, suffix).is_file()]
+
+
+def output_path(out: Path, name: Path, suffix: str) -> Path:
+    """Where a photo's output stands: OUT/folders/NAME.jpg.colour.png."""
+    return out / name.with_name(name.name + suffix)
+
+
+def is_output(path: Path) -> bool:
+    """Whether a file is a map or a picture that `predict` left among the photos."""
+    for suffix in SUFFIXES.values():
+        if path.name.endswith(suffix):
+            photo = path.name.removesuffix(suffix)
+            return read_summary(path.with_name(photo + SUMMARY_SUFFIX)) is not None
+    return False
+
+
+def write_tables(out: Path, failed: dict[str, str]) -> None:
+    """OUT/summary.json and summary.csv: a row for every map below `out` and every failed photo.
+
+    failed: {photo: what is wrong with it}.
+    """
+    rows = [read_summary(path) for path in sorted(out.rglob(f"*{SUMMARY_SUFFIX}"))]
+    rows = [row for row in rows if row is not None and row["photo"] not in failed]
+    rows += [{"photo": p, "status": "unreadable", "error": e} for p, e in failed.items()]
+    rows = [{name: row[name] for name in COLUMNS if name in row} for row in rows]
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    for name, text in (
+        (TABLE_JSON, json.dumps(rows, indent=2) + "\n"),
+        (TABLE_CSV, table.getvalue()),
+    ):
+        write_atomic(out / name, lambda t, text=text: t.write_bytes(text.encode(errors="replace")))

@@ -1,0 +1,120 @@
+"""Checkpoints of a run: the last N, the best by validation, and a model rebuilt from them.
+
+    RUN/config.json      the resolved configuration (`config.py`)
+    RUN/checkpoints/     the last N, with everything that training needs
+    RUN/best/            the one with the lowest validation error
+
+TensorFlow writes a checkpoint under a temporary name and names it in the folder's `checkpoint`
+file last, so an interrupted save leaves the one before it in force.
+"""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from dmenet_tf import config as configuration
+from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.training.trainer import Trainer
+
+CONFIG_FILE = "config.json"
+LATEST, BEST = "checkpoints", "best"
+
+
+class Checkpoints:
+    """Saves and restores a trainer in a run's folder."""
+
+    def __init__(self, run: Path, trainer: Trainer, keep: int):
+        self.best_error = tf.Variable(float("inf"), trainable=False, name="best_error")
+        networks = trainer.networks
+        parts = {
+            "step": trainer.step,
+            "best_error": self.best_error,
+            "blur_estimation": networks.blur_estimation,
+            "generator_optimizer": trainer.generator_optimizer,
+            "content": networks.content,  # frozen, and random where no VGG19 weights were given
+            "sharpness": networks.sharpness,
+            "discriminator": networks.discriminator,
+            "discriminator_optimizer": trainer.discriminator_optimizer,
+        }
+        checkpoint = tf.train.Checkpoint(**{k: v for k, v in parts.items() if v is not None})
+        self.step = trainer.step
+        self._latest = tf.train.CheckpointManager(checkpoint, str(run / LATEST), max_to_keep=keep)
+        self._best = tf.train.CheckpointManager(checkpoint, str(run / BEST), max_to_keep=1)
+
+    @property
+    def latest(self) -> str | None:
+        """Path of the last good checkpoint, None where there is none."""
+        return self._latest.latest_checkpoint
+
+    def save(self) -> str:
+        return self._latest.save(checkpoint_number=self.step)
+
+    def save_if_best(self, error: float) -> bool:
+        """Keeps this state as the best one if `error` (validation MSE) is the lowest so far."""
+        if not error < float(self.best_error):
+            return False
+        self.best_error.assign(error)
+        self._best.save(checkpoint_number=self.step)
+        return True
+
+    def restore(self) -> int:
+        """Restores the latest checkpoint, all of it, and returns its step; 0 without one."""
+        if self.latest is None:
+            return 0
+        status = self._latest.checkpoint.restore(self.latest)
+        status.assert_existing_objects_matched()
+        return int(self.step)
+
+
+def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, configuration.Config]:
+    """B of a run, rebuilt from the configuration saved with it.
+
+    `which`: `best` (the latest where no validation has run yet) or `checkpoints` (the latest).
+    Raises FileNotFoundError where the folder holds no run or no checkpoint.
+    """
+    path, config = _find(Path(run), which)
+    model = build_blur_estimation(config.network.width)
+    _restore(path, blur_estimation=model)
+    return model, config
+
+
+def restore_networks(run: Path, networks, which: str = BEST) -> configuration.Config:
+    """Starts B of `networks` (`trainer.Networks`) from a run, and S and D where both have them.
+
+    Returns the run's configuration. Raises as `load_blur_estimation`, and ValueError where the
+    run is of another width.
+    """
+    path, config = _find(Path(run), which)
+    theirs, ours = config.network.width, networks.blur_estimation.get_layer("conv1_1").filters
+    if build_blur_estimation(theirs).get_layer("conv1_1").filters != ours:
+        raise ValueError(f"network.width must be that of the weights, {theirs} of {run}")
+    parts = {"blur_estimation": networks.blur_estimation}
+    for letter, name in (("D", "discriminator"), ("S", "sharpness")):
+        if letter in config.network.parts and getattr(networks, name) is not None:
+            parts[name] = getattr(networks, name)
+    _restore(path, **parts)
+    return config
+
+
+def _find(run: Path, which: str) -> tuple[str, configuration.Config]:
+    """Path of a run's checkpoint, and its configuration."""
+    if not (run / CONFIG_FILE).is_file():
+        raise FileNotFoundError(f"a run's folder holds {CONFIG_FILE}; received {run}")
+    path = tf.train.latest_checkpoint(str(run / which)) or tf.train.latest_checkpoint(
+        str(run / LATEST)
+    )
+    if path is None:
+        raise FileNotFoundError(f"a trained run holds a checkpoint; {run} has none yet")
+    return path, configuration.load(run / CONFIG_FILE)
+
+
+def _restore(path: str, **models: keras.Model) -> None:
+    try:
+        status = tf.train.Checkpoint(**models).restore(path)
+        status.assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, AssertionError, IndexError) as error:  # IndexError: cut short
+        raise ValueError(
+            f"a run's checkpoint must be whole and of its configuration; received {path}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error

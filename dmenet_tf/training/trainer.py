@@ -1,0 +1,218 @@
+"""One training step of DMENet (Lee et al., CVPR 2019, section 3.3). Knows gradients, not files.
+
+A batch is a dict of float32 tensors, images RGB in [0, 1]:
+`synthetic` [N, H, W, 3] with `defocus` [N, H, W, 1]; `labelled` [N, H, W, 3] with `blurred`
+[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16.
+
+A step runs B forward ONCE on each domain, each in its own batch-norm batch; the moving statistics
+of B follow the synthetic one. D learns from those features with the gradient stopped; then L_g is
+taken through the updated D, and B and S follow.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from dmenet_tf import networks
+from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
+from dmenet_tf.networks.layers import moving_statistics_kept
+from dmenet_tf.training import keras_versions, losses
+
+REAL = ("labelled", "unlabelled")
+AUXILIARY = tuple(f"aux{level}" for level in range(5))
+
+
+class Networks(NamedTuple):
+    """The four networks; those that the configuration leaves out are None."""
+
+    blur_estimation: keras.Model
+    discriminator: keras.Model | None
+    content: keras.Model | None
+    sharpness: keras.Model | None
+
+
+def build_networks(config: NetworkConfig) -> Networks:
+    """Builds the networks of `config.parts`, with VGG19's weights in B's encoder and in C."""
+    parts, width = config.parts, config.width
+    built = Networks(
+        networks.build_blur_estimation(width),
+        networks.build_domain_discriminator(width) if "D" in parts else None,
+        networks.build_content_preservation(width) if "C" in parts else None,
+        networks.build_sharpness_calibration(width) if "S" in parts else None,
+    )
+    for model in (built.blur_estimation, built.content):
+        if model is not None:
+            networks.load_vgg19_weights(model, config.vgg_weights)
+    return built
+
+
+def loss_weights(config: LossConfig) -> dict[str, float]:
+    """Each named loss's lambda, as L_g and L_d sum them (section 3.3)."""
+    return {
+        "defocus": 1.0,
+        **dict.fromkeys(AUXILIARY, config.lambda_aux),
+        "content": config.lambda_content,
+        "sharpness": config.lambda_sharpness,
+        "adversarial": config.lambda_adversarial,
+        "d_synthetic": config.lambda_discriminator,
+        # L_d takes the mean over the two real domains.
+        "d_real_labelled": config.lambda_discriminator / 2,
+        "d_real_unlabelled": config.lambda_discriminator / 2,
+    }
+
+
+def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables):
+    schedule = keras.optimizers.schedules.ExponentialDecay(
+        config.learning_rate, steps_per_epoch * config.decay_epochs, config.decay, staircase=True
+    )
+    optimizer = keras.optimizers.Adam(schedule, beta_1=config.beta_1)
+    if config.precision == "mixed_float16":
+        optimizer = keras_versions.loss_scaled(optimizer)
+    optimizer.build(variables)  # before a checkpoint is restored into it
+    return optimizer
+
+
+class Trainer:
+    """The networks, their two optimizers and the step counter, updated by `train_step`."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        weights: LossConfig,
+        training: TrainingConfig,
+        steps_per_epoch: int,
+    ):
+        self.networks = networks
+        self.weights = weights
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.generator_variables = list(networks.blur_estimation.trainable_variables)
+        if networks.sharpness is not None:
+            self.generator_variables += networks.sharpness.trainable_variables
+        self.generator_optimizer = _optimizer(training, steps_per_epoch, self.generator_variables)
+        self.discriminator_optimizer = None
+        if networks.discriminator is not None:
+            self.discriminator_optimizer = _optimizer(
+                training, steps_per_epoch, networks.discriminator.trainable_variables
+            )
+        self.train_step = tf.function(self._train_step, jit_compile=training.jit)
+        self.pretrain_step = tf.function(self._pretrain_step, jit_compile=training.jit)
+
+    def monitored(self) -> dict[str, float]:
+        """The learning rate, and the loss scale where there is one."""
+        optimizer = self.generator_optimizer
+        values = {"learning_rate": float(optimizer.learning_rate)}
+        scale = keras_versions.loss_scale(optimizer)
+        return values if scale is None else values | {"loss_scale": float(scale)}
+
+    def weight_norms(self) -> dict[str, float]:
+        """L2 norm of each network's weights: NaN or infinite as soon as one of them is."""
+        return {
+            f"norm of the weights of {name}": float(
+                tf.linalg.global_norm([tf.convert_to_tensor(v) for v in model.weights])
+            )
+            for name, model in self.networks._asdict().items()
+            if model is not None
+        }
+
+    # --- the step ------------------------------------------------------------------------
+
+    def _train_step(self, batch: dict) -> dict:
+        """Updates D, then B and S. Returns the unweighted losses, L_g, L_d and D's accuracy."""
+        estimate = self.networks.blur_estimation
+        adversarial = self.networks.discriminator is not None
+        report = {}
+        with tf.GradientTape() as tape:
+            synthetic = estimate(batch["synthetic"], training=True)
+            real = {}
+            if adversarial:
+                # Normalised by their own batches; what inference normalises by stays that of the
+                # domain with exact maps (a mixture errs more on it, and no less on photos).
+                with moving_statistics_kept():
+                    real = {name: estimate(batch[name], training=True) for name in REAL}
+                with tape.stop_recording():
+                    report |= self._update_discriminator(synthetic, real)
+            named = self._map_losses(synthetic, batch["defocus"])
+            named |= self._calibration_losses(synthetic, real, batch)
+            total = self._total(named)
+            scaled = keras_versions.scale_loss(self.generator_optimizer, total)
+        self._update_generator(tape, scaled)
+        self.step.assign_add(1)
+        return named | report | {"L_g": total}
+
+    def _pretrain_step(self, batch: dict) -> dict:
+        """Updates B alone, from its map and its auxiliary heads on synthetic images."""
+        with tf.GradientTape() as tape:
+            synthetic = self.networks.blur_estimation(batch["synthetic"], training=True)
+            named = self._map_losses(synthetic, batch["defocus"])
+            total = self._total(named)
+            scaled = keras_versions.scale_loss(self.generator_optimizer, total)
+        self._update_generator(tape, scaled)
+        self.step.assign_add(1)
+        return named | {"L_g": total}
+
+    # --- L_d -----------------------------------------------------------------------------
+
+    def discriminator_losses(self, synthetic: dict, real: dict) -> tuple[dict, tf.Tensor]:
+        """The terms of L_d from B's outputs, no gradient into B; and D's accuracy."""
+        discriminate = self.networks.discriminator
+        named, correct = {}, []
+        for name, outputs, is_synthetic in [("d_synthetic", synthetic, True)] + [
+            (f"d_real_{name}", outputs, False) for name, outputs in real.items()
+        ]:
+            logits = discriminate(tf.stop_gradient(outputs["feature"]), training=True)
+            named[name] = losses.discriminator_loss(logits, is_synthetic)
+            correct.append(tf.reduce_mean(tf.cast((logits > 0) == is_synthetic, tf.float32)))
+        # Half for the synthetic domain, half for the two real ones: 0.5 is chance.
+        return named, 0.5 * correct[0] + 0.5 * tf.reduce_mean(tf.stack(correct[1:]))
+
+    def _update_discriminator(self, synthetic: dict, real: dict) -> dict:
+        optimizer = self.discriminator_optimizer
+        variables = self.networks.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            named, accuracy = self.discriminator_losses(synthetic, real)
+            total = self._total(named)
+            scaled = keras_versions.scale_loss(optimizer, total)
+        keras_versions.apply(optimizer, tape.gradient(scaled, variables), variables)
+        return named | {"L_d": total, "d_accuracy": accuracy}
+
+    # --- L_g -----------------------------------------------------------------------------
+
+    def _map_losses(self, synthetic: dict, defocus: tf.Tensor) -> dict:
+        named = {"defocus": losses.defocus_loss(synthetic["defocus"], defocus)}
+        return named | {
+            name: losses.auxiliary_loss(synthetic[name], defocus)
+            for name in AUXILIARY
+            if self.weights.lambda_aux
+        }
+
+    def _calibration_losses(self, synthetic: dict, real: dict, batch: dict) -> dict:
+        networks, named = self.networks, {}
+        if networks.content is not None:
+            truth = networks.content(batch["defocus"], training=False)
+            predicted = networks.content(synthetic["defocus"], training=False)
+            named["content"] = losses.content_loss(predicted, truth)
+        if networks.sharpness is not None:
+            logits = networks.sharpness(real["labelled"]["defocus"], training=True)
+            named["sharpness"] = losses.sharpness_loss(logits, batch["blurred"])
+        if networks.discriminator is not None:
+            fooled = [
+                losses.adversarial_loss(networks.discriminator(outputs["feature"], training=True))
+                for outputs in real.values()
+            ]
+            named["adversarial"] = tf.add_n(fooled) / len(fooled)
+        return named
+
+    def _total(self, named: dict) -> tf.Tensor:
+        weights = loss_weights(self.weights)
+        return tf.add_n([weights[name] * value for name, value in named.items()])
+
+    def _update_generator(self, tape: tf.GradientTape, scaled: tf.Tensor) -> None:
+        gradients = tape.gradient(scaled, self.generator_variables)
+        # Parts that this phase or ablation leaves out have no gradient: S, the auxiliary heads.
+        reached = [
+            (gradient, variable)
+            for gradient, variable in zip(gradients, self.generator_variables, strict=True)
+            if gradient is not None
+        ]
+        keras_versions.apply(self.generator_optimizer, *zip(*reached, strict=True))

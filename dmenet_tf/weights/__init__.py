@@ -1,0 +1,1 @@
+"""Trained weights, wherever they come from."""

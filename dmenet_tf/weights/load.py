@@ -1,0 +1,111 @@
+"""Trained weights of B, from wherever they come, with what their map means.
+
+One path names them everywhere (`--weights PATH`):
+
+| path | encoding of its map |
+| --- | --- |
+| a run's folder | the one it was trained in, from its configuration |
+| an .npz of the published layout | `released`, the authors' own, unless the file names another |
+
+The encodings are `data_gen.optics.ENCODINGS`: `paper` means sigma_px = 7 * defocus, `released`
+sigma_px = max(0, (15 * defocus - 1) / 2). A map without its encoding is a number without a unit,
+so the two travel together.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.training.checkpoints import BEST, load_blur_estimation, restore_networks
+from dmenet_tf.weights.published import (
+    load_published,
+    published_encoding,
+    published_names,
+    published_parts,
+    published_width,
+)
+
+AUTHORS_TERMS = (
+    "weights of the layout and in the unit that the authors of DMENet published (CVPR 2019); "
+    "theirs come with code under the AGPL, and their terms apply"
+)
+IDENTITY_LENGTH = 12  # hexadecimal digits: 48 bits tell apart all the models one will ever have
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """B with its weights, and what must be known about its map."""
+
+    model: keras.Model
+    """image [B, H, W, 3] in [0, 1] -> a dict with `defocus` [B, H, W, 1], the network's label."""
+    encoding: str
+    """Key of `data_gen.optics.ENCODINGS`: how the label turns into sigma in pixels."""
+    origin: str
+    """The path that the weights were read from."""
+    identity: str
+    """Short hash of B's weights and encoding: equal for equal maps, wherever they are stored."""
+    licence: str = ""
+    """Terms to keep in mind, where they are not those of your own training."""
+
+
+def load_weights(path, which: str = BEST) -> TrainedModel:
+    """B from a run's folder or an .npz of the published layout.
+
+    `which`: of a run, its `best` checkpoint or the last of its `checkpoints`.
+    Raises FileNotFoundError where there is nothing, and ValueError where the file is no whole
+    checkpoint; one of other variables is an error that lists every missing, unknown and misshapen
+    one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        model, config = load_blur_estimation(path, which)
+        encoding = config.network.label_encoding
+        tuned = bool(config.network.weights) and encoding == "released"
+        licence = AUTHORS_TERMS if tuned else ""
+    elif path.is_file():
+        model = build_blur_estimation(published_width(path))
+        load_published(path, model)
+        encoding = published_encoding(path)
+        licence = AUTHORS_TERMS if encoding == "released" else ""
+    else:
+        raise _missing(path)
+    return TrainedModel(model, encoding, str(path), _identity(model, encoding), licence)
+
+
+def start_from(path, networks) -> str:
+    """Starts `networks` (`trainer.Networks`) from weights, for fine-tuning.
+
+    B must be there; S and D start from them where the file or run has them. Returns the encoding
+    of B's map. Raises as `load_weights`; nothing is assigned then.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return restore_networks(path, networks).network.label_encoding
+    if not path.is_file():
+        raise _missing(path)
+    encoding, held = published_encoding(path), published_parts(path)
+    others = [
+        model if model is not None and model.name in held else None
+        for model in (networks.discriminator, networks.sharpness)
+    ]
+    load_published(path, networks.blur_estimation, *others)
+    return encoding
+
+
+def _missing(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"weights are a run's folder or an .npz of the published layout; received {path}, and "
+        "there is no such file or folder"
+    )
+
+
+def _identity(model: keras.Model, encoding: str) -> str:
+    digest = hashlib.blake2b(encoding.encode())
+    for name, variable in sorted(published_names(model).items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(variable, np.float32).tobytes())
+    return digest.hexdigest()[:IDENTITY_LENGTH]

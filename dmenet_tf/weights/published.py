@@ -1,0 +1,175 @@
+"""The authors' published weights (.npz) and our models: one name map, reading and writing.
+
+A published file holds B, S and D in arrays of float32 named like
+`main_net/defocus_net/decoder/u3/c1/W_conv2d:0`; a convolution's kernel [h, w, in, out] is
+`W_conv2d`, its bias `b_conv2d`; a batch normalisation has `beta`, `moving_mean`, `moving_variance`.
+The authors' file is of width 1.0.
+
+The published network's map has its own unit, the encoding `released` of `data_gen.optics`:
+sigma_px = max(0, (15 * defocus - 1) / 2). A file that we write of a network with another unit names
+it in an array more, `dmenet_tf/encoding`; a file without it is `released`.
+"""
+
+import contextlib
+import re
+import zipfile
+import zlib
+
+import numpy as np
+
+from data_gen.io.images import write_atomic
+from data_gen.optics import ENCODINGS
+from dmenet_tf.networks.layers import scaled
+
+_DECODER = "main_net/defocus_net/decoder"
+# Model -> (its prefix in a published file, [(our layer, published layer)]); "conv" and "bn" in our
+# names are shortened to the published "c" and "b" beforehand.
+_MODELS = {
+    "blur_estimation": (
+        "main_net/defocus_net/",
+        (
+            (r"c(\d_\d)", r"main_net/defocus_net/encoder/conv\1"),
+            (r"level0_([cb])1", rf"{_DECODER}/u0/\1_init"),
+            (r"level(\d)_([cb]\d)", rf"{_DECODER}/u\1/\2"),
+            (r"level(\d)_aux_([cb]\d)", rf"{_DECODER}/u\1_aux/\2"),
+            (r"refine(\d)_([cb])(\d)", rf"{_DECODER}/u0/\2\1_\3"),
+            (r"refine(\d)_shortcut_([cb])", rf"{_DECODER}/u0/\2_res\1"),
+            (r"final_([cb]\d)", rf"{_DECODER}/uf/\1"),
+        ),
+    ),
+    "sharpness_calibration": (
+        "main_net/binary_net/",
+        ((r"stage(\d)_([cb]\d)", r"main_net/binary_net/l\1/\2"),),
+    ),
+    "domain_discriminator": (
+        "discriminator/",
+        ((r"level(\d)_([cb]\d)", r"discriminator/feature/h\1/\2"),),
+    ),
+}
+_VARIABLES = {"kernel": "W_conv2d", "bias": "b_conv2d"}
+_OWN = "dmenet_tf/"  # what we add to a file; nothing of the authors' is called so
+_ENCODING = f"{_OWN}encoding"
+_ENDS = ("conv1_1", "conv5_4")  # of 64 and 512 channels at width 1.0
+
+
+def published_names(model):
+    """{published name: variable} for every variable of a model of B, S or D."""
+    _, renames = _MODELS[model.name]
+    names = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            # "kernel" in Keras 3, "conv1_1/kernel:0" in Keras 2
+            own = variable.name.split("/")[-1].split(":")[0]
+            layer_name = _published_layer(layer.name, renames)
+            names[f"{layer_name}/{_VARIABLES.get(own, own)}:0"] = variable
+    return names
+
+
+def load_published(path, blur_estimation, discriminator=None, sharpness=None):
+    """Reads a published .npz into the models given; parts of models not given are left aside.
+
+    Raises ValueError listing every variable that is missing, unknown or of another shape; nothing
+    is assigned then.
+    """
+    models = [model for model in (blur_estimation, discriminator, sharpness) if model is not None]
+    variables = _all_names(models)
+    absent = tuple(
+        prefix for name, (prefix, _) in _MODELS.items() if name not in {m.name for m in models}
+    )
+    arrays = _read(path, lambda name: not name.startswith((*absent, _OWN)))
+    problems = [f"missing: {name}" for name in variables if name not in arrays]
+    problems += [f"unknown: {name}" for name in arrays if name not in variables]
+    problems += [
+        f"shape of {name}: {list(arrays[name].shape)} instead of {list(variable.shape)}"
+        for name, variable in variables.items()
+        if name in arrays and arrays[name].shape != tuple(variable.shape)
+    ]
+    if problems:
+        raise ValueError(
+            f"published weights must hold the {len(variables)} variables of the models (of width "
+            f"1.0, for the authors' file); received {path}:\n  " + "\n  ".join(problems)
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def published_encoding(path) -> str:
+    """Which encoding of `data_gen.optics` the map of a published file's network is in."""
+    arrays = _read(path, lambda name: name == _ENCODING)
+    encoding = str(arrays.get(_ENCODING, "released"))
+    if encoding not in ENCODINGS:
+        raise ValueError(
+            f"the encoding of a map is one of {', '.join(ENCODINGS)}; received {encoding!r} in "
+            f"{path}: was it written by a later version?"
+        )
+    return encoding
+
+
+def published_width(path) -> float:
+    """The width of a published file's B: 1.0, the authors', unless its encoder fits another."""
+    first, last = (f"main_net/defocus_net/encoder/{name}/b_conv2d:0" for name in _ENDS)
+    arrays = _read(path, lambda name: name in (first, last))
+    if len(arrays) < 2 or arrays[first].ndim != 1 or arrays[last].ndim != 1:
+        return 1.0
+    width = arrays[last].size / 512
+    return width if width > 0 and scaled(64, width) == arrays[first].size else 1.0
+
+
+def _read(path, wanted) -> dict[str, np.ndarray]:
+    """Arrays of an .npz by name, those for which `wanted(name)`."""
+    with _open(path) as archive:
+        return {name: archive[name] for name in archive.files if wanted(name)}
+
+
+@contextlib.contextmanager
+def _open(path):
+    """An .npz that is open; ValueError naming the file for what is none, or is not whole."""
+    rule = f"published weights must be a whole .npz of plain arrays; received {path}"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"{rule}: {error}") from error
+
+
+def published_parts(path) -> set[str]:
+    """Names of the models of which a file holds variables, such as `sharpness_calibration`."""
+    with _open(path) as archive:
+        names = archive.files
+    return {
+        model
+        for model, (prefix, _) in _MODELS.items()
+        if any(name.startswith(prefix) for name in names)
+    }
+
+
+def save_published(path, blur_estimation, discriminator=None, sharpness=None, *, encoding):
+    """Writes the models given under the published names; `path` appears only when complete.
+
+    `encoding`: what B's map means, a key of `data_gen.optics.ENCODINGS`; `released` gives exactly
+    the authors' layout.
+    """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}; received {encoding!r}")
+    models = [model for model in (blur_estimation, discriminator, sharpness) if model is not None]
+    arrays = {name: np.asarray(variable) for name, variable in _all_names(models).items()}
+    if encoding != "released":
+        arrays[_ENCODING] = np.array(encoding)
+
+    def write(temporary):
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomic(path, write)
+
+
+def _all_names(models):
+    return {name: variable for model in models for name, variable in published_names(model).items()}
+
+
+def _published_layer(name, renames):
+    short = name.replace("conv", "c").replace("bn", "b")
+    for ours, theirs in renames:
+        if re.fullmatch(ours, short):
+            return re.sub(ours, theirs, short)
+    raise KeyError(f"no published name for layer {name}")

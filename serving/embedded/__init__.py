@@ -1,0 +1,1 @@
+"""The PredictionService for one machine."""

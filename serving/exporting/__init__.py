@@ -1,0 +1,1 @@
+"""Writing a SavedModel that TensorFlow Serving takes as it is."""

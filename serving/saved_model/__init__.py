@@ -1,0 +1,1 @@
+"""A SavedModel on disk: running it by the session loader, warming it up."""

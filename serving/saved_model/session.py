@@ -1,0 +1,163 @@
+"""One version of a model in memory: a SavedModel in a session of its own.
+
+By the session loader, TensorFlow Serving's, and not `tf.saved_model.load`: a session owns what it
+made, so closing it gives everything back, batch queues and their threads included, and versions
+can come and go for weeks. The values and the time taken are the same.
+
+A batch goes through TensorFlow's batch function (`BatchFunction`, of
+`tf.nondifferentiable_batch_function`) around the function of a signature. It concatenates along the
+first axis whatever meets in one of its queues. Who may meet is decided before (`scheduling.py`):
+there is one queue for each batch size and place of execution, and a place holds one batch at a
+time, of one shape. So there are a few queues whatever shapes come, none mixes two, and as a
+queue knows the size of the batch to come, it starts with the last member, without a wait.
+
+Each batch function holds its own copy of the graph and its constants, and takes as long as a load
+to be warmed up: nothing for a narrow network, 1.6 GB apiece for the paper's width. And a batch
+gains only with small images (up to about 128 px on two cores, where two executions at a time fill
+the cores otherwise). So there are none unless asked for (`max_batch`).
+"""
+
+import re
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from serving import contract
+from serving.embedded.errors import RequestError
+
+SERVE_TAG = "serve"
+# A member that never comes (its thread died) does not hold up the others for longer.
+_BATCH_TIMEOUT_US = 1_000_000
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_MESSAGE_CHARACTERS = 300
+
+
+class Signature:
+    """Named tensors in, named tensors out. `inputs`, `outputs`: name -> TensorInfo."""
+
+    def __init__(self, name: str, definition, session, places: int, max_batch: int):
+        self.name = name
+        self.inputs, self.outputs = dict(definition.inputs), dict(definition.outputs)
+        tensor = session.graph.get_tensor_by_name
+        feeds = [tensor(info.name) for info in self.inputs.values()]
+        fetches = [tensor(info.name) for info in self.outputs.values()]
+        self._alone = session.make_callable(fetches, feed_list=feeds)
+        self._batched = {}
+        if max_batch > 1 and self._can_be_batched(feeds, fetches):
+            for size in _powers_of_two(max_batch):
+                for place in range(places):
+                    outputs = _batch_function(name, feeds, fetches, size, place, places)
+                    self._batched[size, place] = session.make_callable(outputs, feed_list=feeds)
+
+    @property
+    def batches(self) -> list[tuple[int, int]]:
+        """(size, place) of its batch functions."""
+        return list(self._batched)
+
+    def run(self, arrays: dict, batch=None) -> dict:
+        """Arrays by name -> arrays by name, alone or as a member of `scheduling.Batch`."""
+        feeds = [arrays[name] for name in self.inputs]
+        call = self._batched[batch.size, batch.place] if batch and batch.size > 1 else self._alone
+        return dict(zip(self.outputs, call(*feeds), strict=True))
+
+    def _can_be_batched(self, feeds, fetches) -> bool:
+        """One input of numbers, all outputs from one call of a function, a free first axis.
+
+        Files are not: the model takes them one by one, so that together they gain nothing.
+        """
+        call = fetches[0].op
+        free = [*self.inputs.values(), *self.outputs.values()]
+        return (
+            len(feeds) == 1
+            and feeds[0].dtype != tf.string
+            and call.type in _CALLS
+            and all(fetch.op is call for fetch in fetches)
+            and any(feed is feeds[0] for feed in call.inputs)
+            and all(info.tensor_shape.dim and info.tensor_shape.dim[0].size == -1 for info in free)
+        )
+
+
+class LoadedModel:
+    """The SavedModel in the folder `path`.
+
+    Args:
+        places: executions at a time; max_batch: largest batch, a power of two, 1 for none.
+        threads: of an operation; 0 lets TensorFlow choose.
+
+    Raises whatever TensorFlow does where the folder holds no whole model.
+    """
+
+    def __init__(self, path: Path, places: int = 1, max_batch: int = 1, threads: int = 0):
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=threads, use_per_session_threads=threads > 0
+        )
+        config.gpu_options.allow_growth = True
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self._session, [SERVE_TAG], str(path))
+                self.signatures = {
+                    name: Signature(name, definition, self._session, places, max_batch)
+                    for name, definition in meta.signature_def.items()
+                    if definition.inputs and definition.outputs
+                }
+        except BaseException:
+            self._session.close()
+            raise
+        self.definitions: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
+
+    def signature(self, name: str) -> Signature:
+        """That of a name, where none means the default; FAILED_PRECONDITION where there is none."""
+        found = self.signatures.get(name or contract.SIGNATURE_IMAGES)
+        if found is None:
+            raise RequestError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"the signature must be one of {', '.join(sorted(self.signatures))}; "
+                f"received {name[:100]!r}",
+            )
+        return found
+
+    def close(self) -> None:
+        """Gives the memory back; nothing may run any more."""
+        self.signatures, self.definitions = {}, {}
+        self._session.close()
+
+
+def short_message(error: tf.errors.OpError) -> str:
+    """What an operation said, without the places in the graph that TensorFlow adds."""
+    lines = [line.strip() for line in str(error.message).splitlines()]
+    lines = [re.sub(r"^\(\d+\)\s*", "", line) for line in lines if "root error(s)" not in line]
+    text = next((line for line in lines if line and not line.startswith("Detected at")), "")
+    return re.sub(r"\s*\[\[.*$", "", text)[:_MESSAGE_CHARACTERS] or type(error).__name__
+
+
+def smallest_input(signature: Signature) -> dict[str, np.ndarray]:
+    """Zeros of the least shape that the signature takes, of 16 where it is free."""
+    ((name, info),) = signature.inputs.items()
+    shape = [16 if size.size == -1 else size.size for size in info.tensor_shape.dim]
+    return {name: np.zeros([1, *shape[1:]], tf.dtypes.as_dtype(info.dtype).as_numpy_dtype)}
+
+
+def _batch_function(name, feeds, fetches, size: int, place: int, places: int):
+    call = fetches[0].op
+    outputs = tf.raw_ops.BatchFunction(
+        in_tensors=feeds,
+        captured_tensors=[tensor for tensor in call.inputs if tensor is not feeds[0]],
+        f=attr_value_pb2.NameAttrList(name=call.get_attr("f").name),
+        Tout=call.get_attr("Tout"),
+        num_batch_threads=places,
+        max_batch_size=size,
+        batch_timeout_micros=_BATCH_TIMEOUT_US,
+        max_enqueued_batches=places,
+        shared_name=f"{name}/{size}",
+        batching_queue=str(place),
+    )
+    return [outputs[fetch.value_index] for fetch in fetches]
+
+
+def _powers_of_two(largest: int) -> list[int]:
+    return [1 << i for i in range(1, largest.bit_length())]

@@ -1,0 +1,64 @@
+"""What the page does: values of its controls in, values of its outputs out.
+
+Imported by `serving.page` alone, and late: it imports gradio.
+"""
+
+import html
+
+import gradio as gr
+
+from serving.web import results
+
+THRESHOLD_PX = 1.5  # of what the network sees; in a photo reduced by s, 1 / s as much
+WITH_THRESHOLD = ("fixed", "hysteresis")
+
+
+class Actions:
+    """The page's functions: values of its controls in, values of its outputs out."""
+
+    def __init__(self, predictor):
+        self.predictor = predictor
+
+    def open(self, path, side, rule, factor):
+        """A photo was chosen: everything anew, as `build` lists it in `opened`."""
+        if path is None:  # another size was chosen before any photo
+            return [gr.skip()] * 8
+        side = None if side == "full" else int(side)
+        try:
+            analysis = results.analyse(path, self.predictor, side)
+        except results.PageError as error:
+            raise error_message(error) from error
+        threshold_px = THRESHOLD_PX / analysis.scale
+        return (
+            analysis,
+            results.viewer_value(analysis),
+            results.summary_html(analysis),
+            _threshold(rule, analysis, threshold_px),
+            results.tinted(analysis),
+            results.cutout(analysis, rule, threshold_px),
+            results.magnified(analysis, factor),
+            gr.update(visible=True),
+        )
+
+    def cut(self, analysis, rule, threshold_px):
+        """-> (threshold's slider, picture)"""
+        if analysis is None:
+            return _threshold(rule), None
+        return _threshold(rule), results.cutout(analysis, rule, threshold_px)
+
+    def magnify(self, analysis, factor):
+        """-> picture; the server is not asked again."""
+        return None if analysis is None else results.magnified(analysis, factor)
+
+
+def _threshold(rule, analysis=None, threshold_px=None):
+    """The slider in pixels of the photo at hand, shown for the rules that take one."""
+    update = {"visible": rule in WITH_THRESHOLD}
+    if analysis is not None:
+        update |= {"maximum": round(analysis.largest_px, 1), "value": round(threshold_px, 2)}
+    return gr.update(**update)
+
+
+def error_message(message):
+    """Stays until it is closed; gradio would show markup, and a file's name may hold some."""
+    return gr.Error(html.escape(str(message)), duration=None, print_exception=False)

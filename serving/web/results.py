@@ -1,0 +1,236 @@
+"""What the page shows of a photo, without the page: the map asked for, pictures, words, errors.
+
+The server is asked once a photo (`analyse`); everything else is made from what it answered.
+
+Pictures on the page are at most `VIEW_SIDE_PX`: the photo is averaged down, the map is sampled at
+single pixels, so that a value read on the page is exactly the map's at the pixel that is named
+beside it. `sigma_px` stays in pixels of the photo.
+"""
+
+import base64
+import copy
+import io
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from data_gen.io.images import read_bytes
+from data_gen.io.photos import decode_photo
+from dmenet_tf.applications.command import sharp_level, without_floor
+from dmenet_tf.applications.magnify import magnify
+from dmenet_tf.applications.planes import follow_edges
+from dmenet_tf.applications.segment import cut_out, sharp_mask
+from dmenet_tf.prediction.map_files import overlay, to_uint8
+from dmenet_tf.prediction.summaries import measure
+from dmenet_tf.visualization import colour_map
+from serving.client import ServingError
+from serving.contract import PNG_MAX, SHARP_BELOW_PX
+
+MAX_PHOTO_PIXELS = 60_000_000
+VIEW_SIDE_PX = 1280
+# Magnified blur costs with area and with sigma, so with the third power of the side.
+MAGNIFIED_SIDE_PX = 640
+COLOUR_STEPS = 16  # of the scale's gradient
+SMALLEST_TOP_PX = 2.0  # a photo that is sharp all over does not get a glowing map
+
+
+class PageError(Exception):
+    """What the page says instead of a result; plain text."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A photo and its map, as the page keeps them."""
+
+    photo_height: int
+    photo_width: int
+    photo: np.ndarray
+    """uint8 [h, w, 3], at most VIEW_SIDE_PX."""
+    sigma_px: np.ndarray
+    """float32 [h, w], in pixels of the whole photo, at the pixels that `sampled` takes."""
+    scale: float
+    """By which the network's picture was reduced; its pixel is 1 / scale of the photo's."""
+    largest_px: float
+    """The largest sigma that the map could hold."""
+    figures: dict
+    """`dmenet_tf.prediction.summaries.measure` of the whole map."""
+
+    @property
+    def top_px(self) -> float:
+        """The end of the map's colours: its own largest value."""
+        return max(float(self.sigma_px.max()), SMALLEST_TOP_PX)
+
+    @property
+    def share(self) -> np.ndarray:
+        return self.sigma_px / np.float32(self.top_px)
+
+
+# --- asking the server -----------------------------------------------------------------------
+
+
+def analyse(path, predictor, max_side: int | None) -> Analysis:
+    """Reads a photo and asks for its map; `PageError` says in plain words what went wrong.
+
+    predictor: `serving.client.RemotePredictor`, or anything with its `sigma_px`, `scale`,
+    `largest_sigma_px` and `max_side`. max_side: the photo is reduced to it; None for full size.
+    """
+    try:
+        image = decode_photo(read_bytes(path), Path(path).name, MAX_PHOTO_PIXELS)
+        asked = copy.copy(predictor)  # the same connection; others may ask at another size
+        asked.max_side = max_side
+        sigma_px = asked.sigma_px(image)
+    except ServingError as error:
+        raise PageError(explain(error)) from error
+    except (ValueError, OSError) as error:
+        raise PageError(f"This file cannot be used. {error}") from error
+    except MemoryError as error:
+        raise PageError("This photo needs more memory than there is: try a smaller one.") from error
+    height, width = image.shape[:2]
+    scale, largest_px = asked.scale(height, width), asked.largest_sigma_px(height, width)
+    return Analysis(
+        photo_height=height,
+        photo_width=width,
+        photo=to_uint8(reduced(image, VIEW_SIDE_PX)),
+        sigma_px=sampled(sigma_px, VIEW_SIDE_PX),
+        scale=scale,
+        largest_px=largest_px,
+        figures=measure(sigma_px, SHARP_BELOW_PX / scale, largest_px),
+    )
+
+
+def explain(error: ServingError) -> str:
+    """A failed request in plain words."""
+    if error.code == "UNAVAILABLE":
+        return f"The server does not answer. Is it running? Try again in a moment. ({error})"
+    if error.code == "DEADLINE_EXCEEDED":
+        return f"The server took too long. Choose a smaller size, or try again. ({error})"
+    return f"The server refused this photo: {error}"
+
+
+def reduced(image: np.ndarray, longest_px: int) -> np.ndarray:
+    """Any picture, averaged down until its longer side is at most `longest_px`."""
+    height, width = _size(image.shape, longest_px)
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def sampled(plane: np.ndarray, longest_px: int) -> np.ndarray:
+    """[H, W] -> [h, w] of single pixels, the one at floor((i + 0.5) * H / h) for i."""
+    height, width = _size(plane.shape, longest_px)
+    rows, columns = (
+        ((np.arange(count) + 0.5) * full / count).astype(int)
+        for count, full in ((height, plane.shape[0]), (width, plane.shape[1]))
+    )
+    return plane[np.ix_(rows, columns)]
+
+
+def _size(shape, longest_px):
+    scale = min(1.0, longest_px / max(shape[:2]))
+    return tuple(max(1, round(side * scale)) for side in shape[:2])
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+
+def viewer_value(analysis: Analysis) -> dict:
+    """What web/viewer.js draws and reads: pictures as data URLs, sigma as numbers.
+
+    `sigma`: base64 of zlib of uint16 [h, w], little endian, in steps of `step_px`. Not a PNG:
+    browsers may change a canvas's pixels, for colour profiles or against fingerprinting.
+    """
+    step_px = analysis.largest_px / PNG_MAX
+    steps = np.rint(np.clip(analysis.sigma_px / step_px, 0, PNG_MAX)).astype("<u2")
+    height, width = steps.shape
+    return {
+        "serial": uuid.uuid4().hex,
+        "photo": _data_url(analysis.photo, "JPEG"),
+        "map": _data_url(colour_map(analysis.share), "PNG"),
+        "sigma": base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode(),
+        "step_px": step_px,
+        "height": height,
+        "width": width,
+        "photo_height": analysis.photo_height,
+        "photo_width": analysis.photo_width,
+        "sharp_below_px": analysis.figures["sharp_below_px"],
+        "top_px": analysis.top_px,
+        "ticks": ticks(analysis.top_px),
+        "colours": [
+            "#" + bytes(colour).hex() for colour in colour_map(np.linspace(0, 1, COLOUR_STEPS))
+        ],
+    }
+
+
+def ticks(top_px: float) -> list[float]:
+    """Round numbers from 0 for a scale that ends at `top_px`, and its end: at most 7."""
+    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if top_px / s <= 5.5)
+    inner = [n * step for n in range(1, 6) if n * step < top_px - 0.45 * step]
+    return [0, *(int(tick) if tick == int(tick) else tick for tick in inner), round(top_px, 1)]
+
+
+def _data_url(pixels: np.ndarray, kind: str) -> str:
+    file = io.BytesIO()
+    options = {"quality": 90} if kind == "JPEG" else {"compress_level": 3}
+    Image.fromarray(pixels).save(file, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def tinted(analysis: Analysis) -> np.ndarray:
+    """uint8 [h, w, 3]: the grey photo under the map's colours."""
+    return overlay(analysis.photo, analysis.share)
+
+
+def cutout(analysis: Analysis, rule: str, threshold_px: float) -> np.ndarray:
+    """uint8 [h, w, 4]: what is sharp, the rest transparent, as `dmenet apply segment` does it."""
+    image = analysis.photo.astype(np.float32) / 255
+    sigma_px = follow_edges(image, analysis.sigma_px)
+    mask = sharp_mask(image, sigma_px, rule, threshold_px, threshold_px / 2)
+    return np.rint(cut_out(image, mask) * 255).astype(np.uint8)
+
+
+def magnified(analysis: Analysis, factor: float) -> np.ndarray:
+    """uint8 [h, w, 3], at most MAGNIFIED_SIDE_PX: as `dmenet apply magnify` does it."""
+    image = reduced(analysis.photo.astype(np.float32) / 255, MAGNIFIED_SIDE_PX)
+    sigma_px = reduced(analysis.sigma_px, MAGNIFIED_SIDE_PX)
+    sigma_px = sigma_px * np.float32(image.shape[1] / analysis.photo_width)
+    sigma_px = follow_edges(image, sigma_px)
+    sigma_px = without_floor(sigma_px, sharp_level(sigma_px))
+    return to_uint8(magnify(image, sigma_px, factor))
+
+
+# --- words -----------------------------------------------------------------------------------
+
+
+def summary_html(analysis: Analysis) -> str:
+    """The figures of the whole map; holds numbers only, nothing that a user wrote."""
+    figures, photo = analysis.figures, f"{analysis.photo_width} x {analysis.photo_height}"
+    seen = [round(side * analysis.scale) for side in (analysis.photo_width, analysis.photo_height)]
+    sharp_below_px = figures["sharp_below_px"]
+    rows = (
+        (
+            "Sharp part",
+            f"{figures['share_sharp']:.0%}",
+            f"of the photo has a blur below {sharp_below_px:.3g} px",
+        ),
+        (
+            "Typical blur",
+            f"{figures['median_sigma_px']:.2f} px",
+            "half of the photo is sharper, half is softer (median)",
+        ),
+        (
+            "Focus score",
+            f"{figures['focus_score']:.2f}",
+            "of 1: near 1 when at least a tenth of the photo is in focus",
+        ),
+        ("Photo", f"{photo} px", f"the network saw {seen[0]} x {seen[1]} px"),
+    )
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd><strong>{value}</strong><small>{note}</small></dd></div>"
+        for name, value, note in rows
+    )
+    return f'<dl class="dm-figures">{cells}</dl>'
