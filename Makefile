@@ -33,7 +33,8 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 bench: $(VENV)/installed
-	for file in tests/benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+	for name in train_step render inference serving; do \
+	    $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

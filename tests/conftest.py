@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-SHARED = Path(os.environ.get("DMENET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+from tests.support.paths import SHARED
 
 
 @pytest.fixture
@@ -59,11 +59,10 @@ def scenes(tmp_path):
 
 
 def _exported(factory, encoding, licence=""):
-    from lively import lively
-
     from dmenet_tf.networks import build_blur_estimation
     from dmenet_tf.weights.load import TrainedModel
     from serving import contract, export
+    from tests.support.lively import lively
 
     trained = TrainedModel(
         lively(build_blur_estimation(0.03)), encoding, "runs/some", "0123456789ab", licence

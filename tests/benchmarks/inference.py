@@ -1,6 +1,6 @@
 """The folded network against the Keras model's own graph and against OpenVINO, in one run.
 
-    python tests/benchmarks/inference.py [--size 512] [--threads 2] [--seconds 75]
+    python -m tests.benchmarks.inference [--size 512] [--threads 2] [--seconds 75]
 
 Each round runs all of them once, one after the other, on the same picture and weights; a speed-up
 is the median over rounds of (the other's time / the folded network's time), above 1 is faster. So
@@ -39,6 +39,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.networks.folding import fold
+from tests.support.paths import ROOT
 
 MIN_ROUNDS = 3
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
@@ -194,9 +195,7 @@ def first_map(model, width, options, folder):
     """{part: seconds} of a new process that imports, builds, reads, folds, traces and runs."""
     path = tf.train.Checkpoint(blur_estimation=model).write(str(Path(folder) / "weights"))
     command = [sys.executable, "-c", FIRST_MAP, str(width), str(options.size), path]
-    root = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

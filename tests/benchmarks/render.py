@@ -1,9 +1,9 @@
 """The renderer against the dense loop that a user would write with OpenCV, in one run.
 
-    python tests/benchmarks/render.py [FOLDER OF RGB-D SCENES] [--plot FILE]
+    python -m tests.benchmarks.render [FOLDER OF RGB-D SCENES] [--plot FILE]
 
 The frame is the folder's first scene. Without a folder it is MPI Sintel's of the reference data
-(`DMENET_SHARED`, see tests/conftest.py), and without that a procedural scene of its size,
+(`DMENET_SHARED`, see tests/support/paths.py), and without that a procedural scene of its size,
 1024 x 436. Both renderers take all cores, in turn. Then: crops of 240 px a
 second through tf.data; how cost grows with pixels, layers and cores; the same tiles
 without XLA; the memory that a frame of 24 megapixels takes. The last line is one JSON object.
@@ -16,7 +16,6 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,8 +27,8 @@ from data_gen import optics
 from data_gen.rendering import apertures, compositing
 from data_gen.scenes.composition import make_scene
 from data_gen.sources import rgbd as sources
+from tests.support.paths import SHARED
 
-SHARED = Path(os.environ.get("DMENET_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 SINTEL = SHARED / "data" / "native"
 PAIRS = 3
 CROPS = 60
@@ -250,7 +249,8 @@ def in_another_process(part, folder=None):
         if part == "one-core":
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    command = [sys.executable, __file__, "--part", part, *([folder] if folder else [])]
+    program = [sys.executable, "-m", "tests.benchmarks.render"]
+    command = [*program, "--part", part, *([folder] if folder else [])]
     done = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=pin)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,6 +1,6 @@
 """The embedded server against the model alone, on the same cores, in one run.
 
-    python tests/benchmarks/serving.py [--size 512] [--width 0.125] [--seconds 60]
+    python -m tests.benchmarks.serving [--size 512] [--width 0.125] [--seconds 60]
 
 The model alone is the exported SavedModel in a session of this process, fed by NumPy; the server is
 a process of its own, asked through the client over loopback. The faster the model, the more a
@@ -28,14 +28,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported
-# The tests' helpers, and before this file the package of its name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np
-from lively import lively
-from server_process import ServerProcess
 
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
@@ -43,6 +38,8 @@ from serving import contract
 from serving.client import Client, ClientOptions, ServingError
 from serving.export import export
 from serving.exporting.verification import SessionModel
+from tests.support.lively import lively
+from tests.support.server_process import ServerProcess
 
 CLIENTS = 8
 ROUND_SECONDS = 4.0

@@ -1,6 +1,6 @@
 """What one forward of B per step saves, and what the input pipeline costs, in one run.
 
-    python tests/benchmarks/train_step.py
+    python -m tests.benchmarks.train_step
 
 `step_vs_two_passes`: time of the step over that of two separate passes through B (below 1 is
 faster). `input_vs_step`: time to make a batch, each example rendered anew, over the time of a step,

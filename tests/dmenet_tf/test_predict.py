@@ -13,7 +13,6 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from authors_graph import recipe
 from PIL import Image
 
 from data_gen.io.images import DataFileError
@@ -25,6 +24,7 @@ from dmenet_tf.prediction.local import Predictor
 from dmenet_tf.prediction.map_files import read_map
 from dmenet_tf.prediction.summaries import SUFFIXES
 from dmenet_tf.weights.published import save_published
+from tests.support.authors_graph import recipe
 
 RNG = np.random.default_rng(0)
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_depthfiles import write_dpt, write_pfm
 
 from data_gen import optics
 from data_gen.io.images import DataFileError, read_rgb, write_png
 from data_gen.sources.rgbd import join, open_source
+from tests.support.depth_files import write_dpt, write_pfm
 
 H, W = 12, 16
 

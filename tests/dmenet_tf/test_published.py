@@ -1,15 +1,12 @@
 """The networks against the numbers of the authors' graph, and its weights file."""
 
 import json
-import os
 import subprocess
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from authors_graph import build_networks, cancelled_biases, training_step
 
 from dmenet_tf.networks import (
     build_blur_estimation,
@@ -17,6 +14,8 @@ from dmenet_tf.networks import (
     build_sharpness_calibration,
 )
 from dmenet_tf.weights.published import load_published, published_names, save_published
+from tests.support.authors_graph import build_networks, cancelled_biases, training_step
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -131,10 +130,9 @@ def test_every_gradient_norm_on_the_stack_of_the_reference(folder, old_tensorflo
     too: on one with AVX2 and no AVX-512, this stack agrees no better than a current one (median
     1.5e-3). Then bounds as in `check_norms` hold, and the proof itself skips, with its figures.
     """
-    tests = Path(__file__).parent
     done = subprocess.run(
-        [old_tensorflow, str(tests / "authors_graph.py"), str(folder)],
-        env={**os.environ, "PYTHONPATH": str(tests.parent)},
+        [old_tensorflow, "-m", "tests.support.authors_graph", str(folder)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -2,7 +2,7 @@
 
 Run as a program it prints, as one JSON object, how far every gradient norm is from the reference:
 
-    python tests/authors_graph.py FOLDER
+    python -m tests.support.authors_graph FOLDER
 
 That needs TensorFlow alone. It composes batch normalisation from elementwise operations, as the
 reference does, since gradient norms tell one rounding from another (see `test_published.py`).

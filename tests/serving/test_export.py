@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
 import tensorflow as tf
-from lively import lively
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -26,6 +25,7 @@ from dmenet_tf.prediction.summaries import measure
 from dmenet_tf.weights.load import AUTHORS_TERMS, TrainedModel
 from serving import contract, export
 from serving.exporting import verification
+from tests.support.lively import lively
 
 PHOTO = load_photographs()["chelsea"][50:171, 100:261]  # 121 x 161: no multiples of 16
 

@@ -1,5 +1,3 @@
-import struct
-
 import cv2
 import numpy as np
 import pytest
@@ -8,17 +6,7 @@ import scipy.io
 from data_gen.io.images import DataFileError, write_png
 from data_gen.sources import depth as depthfiles
 from data_gen.sources.depth import clean_depth, disparity_depth, metric_depth, read_depth
-
-
-def write_dpt(path, depth):
-    height, width = depth.shape
-    header = struct.pack("<fii", 202021.25, width, height)
-    path.write_bytes(header + depth.astype("<f4").tobytes())
-
-
-def write_pfm(path, values, scale=-1.0, order="<f4"):
-    header = f"Pf\n{values.shape[1]} {values.shape[0]}\n{scale}\n".encode()
-    path.write_bytes(header + values[::-1].astype(order).tobytes())
+from tests.support.depth_files import write_dpt, write_pfm
 
 
 @pytest.fixture

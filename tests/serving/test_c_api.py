@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,13 +10,13 @@ import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
-import c_api
-import exchange
 from tensorflow.python.framework.test_util import IsMklEnabled
 
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.prediction.local import Predictor
 from serving import contract
+from tests.support import c_api, exchange
+from tests.support.paths import ROOT
 
 if c_api.library_path() is None:
     pytest.skip(f"this TensorFlow comes without {c_api.LIBRARY}", allow_module_level=True)
@@ -25,7 +24,7 @@ if c_api.library_path() is None:
 PHOTO = load_photographs()["chelsea"][60:181, 110:271]  # 121 x 161
 PROGRAM = """if True:
     import sys
-    import c_api, exchange
+    from tests.support import c_api, exchange
 
     requests, replies = exchange.read(sys.argv[2]), {}
     with c_api.SavedModel(sys.argv[1]) as model:
@@ -86,7 +85,7 @@ def replies(exported, tmp_path_factory):
         [sys.executable, "-c", PROGRAM, version, folder / "requests.npz", folder / "replies.npz"],
         env={
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": str(ROOT),
             # The kernels of this process, whose rounding is their own: they differ by 1e-4 px.
             "TF_ENABLE_ONEDNN_OPTS": str(int(IsMklEnabled())),
         },

@@ -9,11 +9,11 @@ import time
 import grpc
 import numpy as np
 import pytest
-from fake_service import FakeService, brightness, serving
 
 from data_gen.io.images import DataFileError, encode_png
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
+from tests.support.fake_service import FakeService, brightness, serving
 
 RNG = np.random.default_rng(0)
 STEP = client.SIGMA_STEP_PX

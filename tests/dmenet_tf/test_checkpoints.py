@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_trainer import make_batch, make_trainer
 
 from dmenet_tf import config as configuration
 from dmenet_tf.config import PRESETS
 from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints, load_blur_estimation
+from tests.support.training import make_batch, make_trainer
 
 
 def state_of(trainer):

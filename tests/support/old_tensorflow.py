@@ -1,6 +1,6 @@
 """What a TensorFlow answers for a SavedModel: a program for one older than the package's own.
 
-    python tests/old_tensorflow.py models/dmenet/1 REQUESTS.npz REPLIES.npz
+    python -m tests.support.old_tensorflow models/dmenet/1 REQUESTS.npz REPLIES.npz
 
 Needs TensorFlow and NumPy alone. The requests are {signature/case: value} (`exchange.py`), the
 replies {loader/signature/case/output: value} for both loaders: the classic one into a session, and
@@ -13,10 +13,11 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import exchange
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
+
+from tests.support import exchange
 
 SESSION, LOAD = "session", "load"
 

@@ -2,7 +2,7 @@
 
 An exported model of one's own is tried as well where `DMENET_MODEL` names its version's folder:
 
-    DMENET_MODEL=models/dmenet/1 python -m pytest -m slow tests/test_old_tensorflow.py
+    DMENET_MODEL=models/dmenet/1 python -m pytest -m slow tests/serving/test_old_tensorflow.py
 """
 
 import json
@@ -17,16 +17,16 @@ import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
-import exchange
-from lively import lively
-from old_tensorflow import LOAD, SESSION
-
 from data_gen.optics import ENCODINGS
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.export import export
+from tests.support import exchange
+from tests.support.lively import lively
+from tests.support.old_tensorflow import LOAD, SESSION
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -97,10 +97,10 @@ def encoded(image, suffix=".png"):
 
 def asked(python, version, requests, replies, onednn):
     """(what the TensorFlow of `python` says of the model, its replies)."""
-    program = Path(__file__).with_name("old_tensorflow.py")
     environment = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [python, program, version, requests, replies],
+        [python, "-m", "tests.support.old_tensorflow", version, requests, replies],
+        cwd=ROOT,
         env={**environment, "TF_ENABLE_ONEDNN_OPTS": onednn},
         capture_output=True,
         text=True,

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from authors_graph import recipe
 
 from dmenet_tf.networks import build_blur_estimation, build_sharpness_calibration
 from dmenet_tf.networks.folding import fold
 from dmenet_tf.weights.published import published_names
+from tests.support.authors_graph import recipe
 
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
 

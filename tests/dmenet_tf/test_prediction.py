@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from lively import lively
 
 from data_gen.optics import ENCODINGS
 from dmenet_tf.networks import build_blur_estimation
@@ -17,6 +16,7 @@ from dmenet_tf.prediction import tiling
 from dmenet_tf.prediction.local import Predictor, predict_defocus
 from dmenet_tf.prediction.upsampling import grey, upsample_guided
 from dmenet_tf.weights.load import TrainedModel
+from tests.support.lively import lively
 
 RNG = np.random.default_rng(0)
 WIDTH = 0.03

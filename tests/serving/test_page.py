@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +19,8 @@ from data_gen.scenes.photographs import packaged_path
 from serving import page
 from serving.client import ServingError
 from serving.web import results
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

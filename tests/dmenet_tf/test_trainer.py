@@ -7,41 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.training import keras_versions, losses
-from dmenet_tf.training.trainer import AUXILIARY, REAL, Trainer, build_networks, loss_weights
-
-LAMBDAS = LossConfig()
-# Large enough that one step moves every weight visibly.
-TRAINING = TrainingConfig(learning_rate=1e-3)
+from dmenet_tf.training.trainer import AUXILIARY, REAL, loss_weights
+from tests.support.training import LAMBDAS, TRAINING, make_batch, make_trainer
 
 
 @pytest.fixture(autouse=True)
 def float32_after():
     yield
     keras.mixed_precision.set_global_policy("float32")
-
-
-def make_trainer(parts="BDCS", lambdas=LAMBDAS, training=TRAINING, steps_per_epoch=1000):
-    keras.utils.set_random_seed(1)
-    keras.mixed_precision.set_global_policy(training.precision)
-    networks = build_networks(NetworkConfig(parts=parts, width=0.0625, vgg_weights="none"))
-    return Trainer(networks, lambdas, training, steps_per_epoch)
-
-
-def make_batch(seed=0, n=2, side=32):
-    rng = np.random.default_rng(seed)
-
-    def uniform(channels):
-        return tf.constant(rng.random((n, side, side, channels)), tf.float32)
-
-    return {
-        "synthetic": uniform(3),
-        "defocus": uniform(1),
-        "labelled": uniform(3),
-        "blurred": tf.round(uniform(1)),
-        "unlabelled": uniform(3),
-    }
 
 
 def weights_of(model):

@@ -17,8 +17,8 @@ import pytest
 
 from data_gen import __main__ as command
 from data_gen.dataset import records
-from data_gen.generation import writer
 from data_gen.io import images as imagefiles
+from tests.support.paths import ROOT
 
 
 def run(*arguments, workers=1):
@@ -162,7 +162,7 @@ def start(out, *options):
     """The command in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "data_gen", "--out", str(out), *map(str, options)],
-        cwd=Path(writer.__file__).parents[1],
+        cwd=ROOT,
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,

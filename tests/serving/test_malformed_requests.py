@@ -9,13 +9,19 @@ from collections import Counter
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_calls import Caller, encoded_request, image_file, images_request, status_of
 from tensorflow_serving.apis import predict_pb2
-from test_server import FakeContext, serve, wait_until
-from tiny_models import write_model
 
 from serving import contract
 from serving.embedded.image_headers import declared_size
+from tests.support.servers import FakeContext, serve, wait_until
+from tests.support.serving_calls import (
+    Caller,
+    encoded_request,
+    image_file,
+    images_request,
+    status_of,
+)
+from tests.support.tiny_models import write_model
 
 COUNT, SEED = 1000, 20190616
 GOOD_EVERY = 5

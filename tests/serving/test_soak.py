@@ -19,14 +19,13 @@ import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
-from lively import lively
-from server_process import ServerProcess
-
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.client import Client, ClientOptions, ServingError
 from serving.export import export
+from tests.support.lively import lively
+from tests.support.server_process import ServerProcess
 
 MINUTES = float(os.environ.get("DMENET_SOAK_MINUTES", "20"))
 CLIENTS = 8

@@ -11,12 +11,12 @@ import time
 import grpc
 import numpy as np
 import pytest
-from fake_service import FakeService, brightness, serving
 from PIL import Image
 
 from dmenet_tf import predict
 from dmenet_tf.prediction import folders
 from dmenet_tf.prediction.map_files import read_map
+from tests.support.fake_service import FakeService, brightness, serving
 
 RNG = np.random.default_rng(0)
 STEP = 7 / 65535

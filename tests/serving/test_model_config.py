@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tiny_models import write_model
 
 from serving.embedded.model_config import ConfigError, models_in, read_config
+from tests.support.tiny_models import write_model
 
 ENTRY = 'config {{ name: "{0}" base_path: "{0}" model_platform: "tensorflow" {1} }}'
 

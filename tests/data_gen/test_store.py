@@ -10,6 +10,7 @@ import pytest
 
 from data_gen.generation import store
 from data_gen.io.images import DataFileError
+from tests.support.paths import ROOT
 
 
 def test_one_writer_at_a_time(tmp_path):
@@ -30,7 +31,7 @@ def test_a_killed_writer_leaves_no_lock(tmp_path):
         [sys.executable, "-c", code, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=os.path.dirname(os.path.dirname(store.__file__)),
+        cwd=ROOT,
     )
     assert process.stdout.readline() == "held\n"
     with pytest.raises(DataFileError, match="another one does"), store.Lock(tmp_path):

@@ -8,12 +8,12 @@ import time
 import grpc
 import numpy as np
 import pytest
-from fake_service import FakeService, brightness, serving
 from PIL import Image
-from server_process import ServerProcess
 
 from dmenet_tf.prediction.local import Predictor
 from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
+from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.server_process import ServerProcess
 
 pytest.importorskip("serving.server")
 RNG = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def test_what_the_server_says(address):
 
 
 def test_tls_and_mutual_tls(tmp_path):
-    from test_server import make_certificates
+    from tests.support.servers import make_certificates
 
     made = make_certificates(tmp_path)
     authority, image = made["authority"][0], photo(32, 32)

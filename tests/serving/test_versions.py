@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 import tensorflow as tf
-from serving_calls import Caller, images_request, model_of, status_of
 from tensorflow_serving.apis import prediction_log_pb2
-from test_server import metric, serve, wait_until
-from tiny_models import write_model
 
 from serving import contract
 from serving.server import Server, ServerOptions
+from tests.support.servers import metric, serve, wait_until
+from tests.support.serving_calls import Caller, images_request, model_of, status_of
+from tests.support.tiny_models import write_model
 
 NAME = contract.MODEL_NAME
 POLL = {"poll_seconds": 0.05}
