@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
 
 from serving import contract, server
 from serving.server import Server, ServerOptions
-from tests.support.servers import make_certificates, metric, serve, wait_until
+from tests.support.servers import FakeContext, make_certificates, metric, serve, wait_until
 from tests.support.serving_calls import (
     Caller,
     encoded_request,
@@ -429,16 +429,3 @@ def test_help_says_what_it_is_not_and_needs_no_tensorflow():
 
 
 # --- helpers ----------------------------------------------------------------------------------
-
-
-class FakeContext:
-    """A call without a deadline, whose caller stays."""
-
-    def time_remaining(self):
-        return None
-
-    def add_callback(self, callback):
-        return True
-
-    def is_active(self):
-        return True
