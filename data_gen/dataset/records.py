@@ -40,6 +40,7 @@ from data_gen.io.images import (
     write_atomic,
     write_png,
 )
+from data_gen.sources.base import Source
 
 VERSION = 1
 MANIFEST = "dataset.json"
@@ -145,7 +146,7 @@ def write_shard(path, examples, encoding="paper") -> int:
 # --- TFRecord shards: read ---------------------------------------------------------------------
 
 
-class RecordIndex:
+class RecordIndex(Source):
     """The examples of a folder of shards by number, with no order of reading imposed.
 
     Opening reads the records' lengths only. A flipped bit in an image or map is found by the
@@ -253,7 +254,7 @@ def folder_files(name: str, image, sigma_px, encoding="paper") -> dict:
     }
 
 
-class FolderExamples:
+class FolderExamples(Source):
     """image/* with blur_map/* by number; see `open_folder`."""
 
     def __init__(self, pairs: list[tuple[Path, Path]], encoding: str):

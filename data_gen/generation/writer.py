@@ -33,7 +33,7 @@ def write_dataset(
     """Writes the dataset, or what is missing of it.
 
     Args:
-        source: RGB-D scenes (`sources.py`, or `pipeline.ProceduralScenes`).
+        source: RGB-D scenes.
         origin: where they come from, for dataset.json.
         out: the dataset's folder.
         worker_count: processes; 1: this one.

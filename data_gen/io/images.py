@@ -13,7 +13,8 @@ import io
 import os
 import re
 import uuid
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -174,3 +175,18 @@ def list_images(folder) -> list[Path]:
             f"{folder}: the folder must hold images ({' '.join(IMAGE_SUFFIXES)}); received none"
         )
     return images
+
+
+def by_stem(paths: Iterable[Path], folder: Path | None = None) -> dict:
+    """Files by stem: {"a": Path(".../a.png")}, in their order.
+
+    With `folder` they are keyed by their path relative to it, without the suffix, as a PurePath.
+    Raises `DataFileError` where two files share a key.
+    """
+    files = {}
+    for path in paths:
+        key = path.stem if folder is None else PurePath(path.relative_to(folder).with_suffix(""))
+        if key in files:
+            raise DataFileError(f"{path}: a name must stand for one file; {files[key]} has it too")
+        files[key] = path
+    return files

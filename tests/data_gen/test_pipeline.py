@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from data_gen import optics, pipeline
-from data_gen.pipeline import Fitted, ProceduralScenes
+from data_gen.pipeline import ProceduralScenes, fitted
 from data_gen.rendering import compositing
 from data_gen.rendering.options import Realism
 
@@ -14,7 +14,7 @@ KEY = tf.constant([5, 0])
 
 @pytest.fixture(scope="module")
 def scenes():
-    return Fitted(ProceduralScenes(0, 7, 80, 90), crop=64, cache=7)
+    return fitted(ProceduralScenes(0, 7, 80, 90), crop=64, cache=7)
 
 
 def test_an_example_is_a_pure_function_of_seed_and_index(scenes):
@@ -95,55 +95,6 @@ def test_both_samplers(sampler, scenes):
         np.testing.assert_allclose(largest, 1.0, atol=1e-4)
     else:
         assert len({round(value, 3) for value in largest}) > 4
-
-
-class Counting:
-    """Scenes of one size that count how often they are read."""
-
-    def __init__(self, height, width):
-        self.size, self.reads = (height, width), 0
-
-    name = staticmethod(str)
-
-    def __len__(self):
-        return 3
-
-    def read(self, index):
-        self.reads += 1
-        image = np.full((*self.size, 3), 100 + index, np.uint8)
-        return image, np.full(self.size, 0.25, np.float32)
-
-
-@pytest.mark.parametrize(
-    "size, crop, fitted",
-    [
-        ((50, 70), 32, (50, 70)),
-        ((20, 30), 40, (40, 60)),  # short side enlarged to the crop
-        ((1000, 1600), 32, (800, 1280)),  # short side reduced to 800
-        ((1, 3), 16, (16, 48)),
-    ],
-)
-def test_fitting(size, crop, fitted):
-    image, depth = Fitted(Counting(*size), crop, cache=2).read(1)
-    assert image.shape == (*fitted, 3) and depth.shape == fitted
-    assert image.dtype == np.uint8 and (image == 101).all() and (depth == 0.25).all()
-
-
-def test_fitting_scales_the_blur_of_ready_made_maps():
-    # Halving an image halves every sigma in it.
-    _, defocus = Fitted(Counting(1600, 1600), 32, cache=2, values="scaled").read(0)
-    np.testing.assert_allclose(defocus, 0.125)
-
-
-def test_fitted_scenes_are_kept():
-    source = Counting(50, 50)
-    fitted = Fitted(source, 32, cache=2)
-    for index in (0, 1, 0, 1, 1):
-        fitted.read(index)
-    assert source.reads == 2
-    for index in (2, 0):
-        fitted.read(index)
-    assert source.reads == 4
 
 
 def test_realism_changes_the_picture_alone_and_stays_a_function_of_seed_and_index(scenes):
