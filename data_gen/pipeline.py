@@ -9,8 +9,9 @@ Scenes come from a `data_gen.sources.base.Source` whose plane is depth.
 
 import tensorflow as tf
 
-from data_gen import augment, optics
-from data_gen.rendering import apertures, compositing
+from data_gen import augment
+from data_gen.rendering import compositing, light
+from data_gen.rendering.lens import LENS_SAMPLERS
 from data_gen.rendering.options import PLAIN, Realism
 from data_gen.scenes.composition import make_scene
 from data_gen.sources.base import Cached, Resized, Source
@@ -97,7 +98,7 @@ def example(
         index: integer scalar, any size: running number of the example.
         source: scenes at least `crop` on their short side (see `fitted`).
         crop: side of the square in pixels; 0 for the whole scene, neither flipped nor turned.
-        sampler: a key of `optics.LENS_SAMPLERS`.
+        sampler: a key of `lens.LENS_SAMPLERS`.
         realism: aperture, light, filling and noise of the rendering.
     Returns:
         {`image` [S, S, 3], `defocus` [S, S, 1]} float32 in [0, 1], `scene` int64,
@@ -107,18 +108,18 @@ def example(
     scene = augment.epoch_index(fold(seed, ORDER), index, len(source))
     image, depth = read_pair(source, scene)
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    lens = optics.LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
+    lens = LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
+    layers = compositing.layer_bounds(lens, near, far)
     window = None
     if crop:
         corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)
         window = (corner[0], corner[1], crop, crop)
-    image, defocus = compositing.render(image, depth, lens, window, realism)
-    image = apertures.add_sensor_noise(fold(seed, NOISE, index), image, realism)
+    image, defocus = compositing.render(image, depth, lens, window, realism, layers)
+    image = light.add_sensor_noise(fold(seed, NOISE, index), image, realism)
     if crop:
         image.set_shape([crop, crop, 3])
         defocus.set_shape([crop, crop, 1])
         image, defocus = augment.random_flip_turn(fold(seed, TURN, index), image, defocus)
-    first, last, _ = compositing.layer_bounds(lens, near, far)
     return {
         "image": image,
         "defocus": defocus,
@@ -127,7 +128,7 @@ def example(
         "alpha_px": lens.alpha_px,
         "near": near,
         "far": far,
-        "layers": tf.cast(last - first, tf.int32) + 1,
+        "layers": layers.count,
     }
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from data_gen import optics
 from data_gen.io.images import DataFileError, read_rgb, write_png
+from data_gen.rendering.lens import LENS_SAMPLERS, defocus_map
 from data_gen.sources.base import concat
 from data_gen.sources.rgbd import open_source
 from tests.support.depth_files import write_dpt, write_pfm
@@ -250,8 +251,8 @@ def test_native_scenes_give_useful_blur(shared, sampler):
         near, far = depth.min(), depth.max()
         largest_px, blurred = [], []
         for k in range(60):
-            lens = optics.LENS_SAMPLERS[sampler]([i, k], near, far)
-            coc_px = optics.defocus_to_coc(optics.defocus_map(depth, lens).numpy())
+            lens = LENS_SAMPLERS[sampler]([i, k], near, far)
+            coc_px = optics.defocus_to_coc(defocus_map(depth, lens).numpy())
             largest_px.append(coc_px.max())
             blurred.append(np.mean(coc_px > 2))
         blurred = np.array(blurred)
