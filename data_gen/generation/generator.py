@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import optics, pipeline
-from data_gen.dataset import records, shards
+from data_gen.dataset import folders, records, shards
 from data_gen.io.images import encode_png
 from data_gen.rendering.options import Realism
 from data_gen.sources.base import Cached, Resized, Source, origin
@@ -139,7 +139,7 @@ class Generator:
             stored = values["defocus_map"], values["image"]
         else:
             sigma_px = optics.defocus_to_sigma(example["defocus"])
-            arrays = records.folder_files(name, example["image"], sigma_px, p.encoding)
+            arrays = folders.folder_files(name, example["image"], sigma_px, p.encoding)
             parts = {path: encode_png(array) for path, array in arrays.items()}
             stored = tuple(parts.values())
         return Encoded(index, parts, self._about(name, drawn, *stored))

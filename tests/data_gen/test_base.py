@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_gen.dataset.records import FolderExamples, RecordIndex
+from data_gen.dataset.folders import FolderExamples
+from data_gen.dataset.records import RecordIndex
 from data_gen.io.images import DataFileError
 from data_gen.pipeline import ProceduralScenes, Rendered, fitted
 from data_gen.sources.base import (
