@@ -13,15 +13,14 @@ import json
 import sys
 from dataclasses import asdict
 
-from data_gen.dataset.manifest import MANIFEST
+from data_gen.dataset.manifest import MANIFEST, PARAMETERS
 from data_gen.generation import jobs, workers
-from data_gen.generation.generator import DatasetParameters as DatasetParameters
 from data_gen.generation.generator import Generator
+from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import LocalStore
 from data_gen.io.images import DataFileError
 from data_gen.io.locks import FolderLock
 
-PARAMETERS = "parameters.json"
 # Images after which the space that the rest needs is estimated.
 IMAGES_FOR_ESTIMATE = 8
 # Images differ in size: the estimate is off by about this.
