@@ -61,6 +61,7 @@ def main(argv=None, prog="python -m data_gen") -> int:
 
 def _write(options: Options) -> int:
     from data_gen.generation import workers, writer
+    from data_gen.io.parallel import cores
 
     source, origin, more = shared_options.open_source(
         options.scenes,
@@ -74,7 +75,7 @@ def _write(options: Options) -> int:
             origin,
             options.out,
             options.dataset,
-            options.jobs or workers.cores(),
+            options.jobs or cores(),
             functools.partial(tqdm, unit="image", smoothing=0.05),
             **more,
         )

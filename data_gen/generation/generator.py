@@ -16,6 +16,7 @@ from data_gen import optics, pipeline
 from data_gen.dataset import folders, records, shards
 from data_gen.generation.parameters import DatasetParameters
 from data_gen.io.images import encode_png
+from data_gen.io.pixels import to_uint8
 from data_gen.sources.base import Cached, Resized, Source, origin
 
 # Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
@@ -90,7 +91,7 @@ class Generator:
         """Example number `index`."""
         drawn, p = self.drawn(index), self.parameters
         example = {
-            "image": np.rint(drawn["image"] * 255).astype(np.uint8),
+            "image": to_uint8(drawn["image"]),
             "defocus": drawn["defocus"][..., 0],
             "name": self.source.name(int(drawn["scene"])),
             "seed": p.seed,

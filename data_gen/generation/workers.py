@@ -14,7 +14,6 @@ hold.
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from collections import deque
 from multiprocessing.connection import wait
 
 from data_gen import environment
+from data_gen.io.parallel import cores
 
 # A worker that was asked to end and does not is killed after this.
 PATIENCE_S = 5.0
@@ -29,13 +29,6 @@ PATIENCE_S = 5.0
 
 class WorkerDied(RuntimeError):
     """A worker process ended before its work did."""
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def do_all(jobs, store, source, parameters, workers: int, report) -> None:
