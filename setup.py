@@ -55,16 +55,8 @@ setup(
         # PyYAML, kubernetes-validate: the files in serving/config, against the official schemas;
         # playwright: the page, in the Chromium that the machine has.
         "test": [
-            *[
-                "pytest",
-                "hypothesis",
-                "ruff",
-                "scikit-learn",
-                "cryptography",
-                "pyyaml",
-                "kubernetes-validate",
-            ],
-            *["playwright", "dmenet-tf[serving,demo]"],
+            *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
+            *["hypothesis", "playwright", "dmenet-tf[serving,demo]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },
