@@ -76,7 +76,9 @@ def test_other_parameters_do_not_continue_a_dataset(tmp_path, capsys):
     assert run("--out", tmp_path, "--count", 2, "--crop", 32) == 0
     assert run("--out", tmp_path, "--count", 2, "--crop", 32, "--seed", 9) == 1
     error = capsys.readouterr().err
-    assert "continued with the parameters it was begun with; received seed 9 instead of 0" in error
+    assert (
+        "continued with the parameters it was started with; received seed 9 instead of 0" in error
+    )
 
 
 def test_whole_scenes_of_a_source(tmp_path, shared):
@@ -239,7 +241,7 @@ def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path, scenes):
     os.killpg(process.pid, signal.SIGINT)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert errors.strip().endswith("the same command continues where it stopped")
+    assert errors.strip().endswith("run the same command again to continue where it stopped")
     assert "Traceback" not in errors
     assert not list((tmp_path / "out").rglob("*.tmp"))
 
