@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from data_gen import augment
 from data_gen.rendering import compositing, light
+from data_gen.rendering.layers import layer_bounds
 from data_gen.rendering.lens import LENS_SAMPLERS
 from data_gen.rendering.options import PLAIN, Realism
 from data_gen.scenes.composition import make_scene
@@ -109,7 +110,7 @@ def example(
     image, depth = read_pair(source, scene)
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     lens = LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
-    layers = compositing.layer_bounds(lens, near, far)
+    layers = layer_bounds(lens, near, far)
     window = None
     if crop:
         corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)
