@@ -70,6 +70,8 @@ from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import FOLDERS, is_left_over
 from data_gen.sources.base import Subset
 
+environment.prepare()  # on import: worker machines unpickle classes of this module first
+
 _PLAIN = CompressionTypes.UNCOMPRESSED
 
 
@@ -186,7 +188,6 @@ class Work:
 
     def generator(self):
         """The `generator.Generator` of the dataset."""
-        environment.prepare()  # in a worker, the first to need TensorFlow
         from data_gen.generation.generator import Generator
 
         scenes = replace(self.scenes, distinct=None)
@@ -263,7 +264,6 @@ def run(options: Options, beam_arguments=()) -> None:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    environment.prepare()
     options, beam_arguments = command_line.parse(
         Options, argv, "python -m data_gen.beam", __doc__.split("\n\n")[0], pass_on=True
     )
