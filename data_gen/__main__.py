@@ -55,6 +55,8 @@ def main(argv=None, prog="python -m data_gen") -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in COMMANDS:
         return COMMANDS[argv[0]](argv[1:])
+    if argv and not argv[0].startswith("-"):
+        return command_line.unknown("command", argv[0], COMMANDS, prog)
     options = command_line.parse(Options, argv, prog, __doc__)
     return command_line.run(lambda: _write(options), INTERRUPTED)
 

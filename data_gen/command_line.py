@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import tyro
 
@@ -42,10 +42,15 @@ def _check_names(options: type, argv: list[str], prog: str) -> None:
     for argument in argv:
         name = argument.partition("=")[0]
         if name.startswith("--") and len(name) > 2 and name.replace("_", "-") not in spellings:
-            near = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"`{prog} --help` lists all options"
-            print(f"error: unknown option {name}; {advice}", file=sys.stderr)
-            raise SystemExit(exit_codes.USAGE)
+            raise SystemExit(unknown("option", name, known, prog))
+
+
+def unknown(kind: str, name: str, known: Iterable[str], prog: str) -> int:
+    """Reports an unknown option or command with the most similar known one; the exit code."""
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"`{prog} --help` lists all {kind}s"
+    print(f"error: unknown {kind} {name}; {advice}", file=sys.stderr)
+    return exit_codes.USAGE
 
 
 def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
