@@ -24,14 +24,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 import numpy as np
 
 from data_gen.io.images import DataFileError
 
 
-@runtime_checkable
 class Source(Protocol):
     """Numbered pairs of image and plane; see the module."""
 
