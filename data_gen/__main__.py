@@ -56,7 +56,7 @@ def main(argv=None, prog="python -m data_gen") -> int:
     if argv and argv[0] in COMMANDS:
         return COMMANDS[argv[0]](argv[1:])
     if argv and not argv[0].startswith("-"):
-        return command_line.unknown("command", argv[0], COMMANDS, prog)
+        return command_line.unknown("command", argv[0], list(COMMANDS), prog)
     options = command_line.parse(Options, argv, prog, __doc__)
     return command_line.run(lambda: _write(options), INTERRUPTED)
 

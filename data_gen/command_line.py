@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import tyro
 
@@ -45,7 +45,7 @@ def _check_names(options: type, argv: list[str], prog: str) -> None:
             raise SystemExit(unknown("option", name, known, prog))
 
 
-def unknown(kind: str, name: str, known: Iterable[str], prog: str) -> int:
+def unknown(kind: str, name: str, known: list[str], prog: str) -> int:
     """Reports an unknown option or command with the most similar known one; the exit code."""
     near = difflib.get_close_matches(name, known, n=1)
     advice = f"did you mean {near[0]}?" if near else f"`{prog} --help` lists all {kind}s"
