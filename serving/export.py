@@ -23,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 from data_gen.generation.store import Lock
+from data_gen.installation import not_installed
 from dmenet_tf import environment
 from dmenet_tf.console import Parser, quiet_native_stderr
 from serving import contract
@@ -77,7 +78,7 @@ def main(argv=None) -> int:
         trained = load_weights(options.checkpoint, LATEST if options.last else BEST)
         folder = export(trained, options.out, options.version)
     except ImportError as error:
-        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
+        print(f"error: {not_installed('`dmenet export`', error, 'serving')}", file=sys.stderr)
         return 1
     except (OSError, ValueError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from data_gen.installation import not_installed
 from dmenet_tf import environment
 from dmenet_tf.console import quiet_native_stderr
 from serving import contract
@@ -185,7 +186,7 @@ def main(argv=None) -> int:
             values["metrics_port"] = None
         return serve(ServerOptions(**values))
     except ImportError as error:
-        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
+        print(f"error: {not_installed('`dmenet serve`', error, 'serving')}", file=sys.stderr)
         return 1
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
