@@ -74,6 +74,9 @@ OUTPUTS = {
 }
 # Keys of the JSON in `model`: the fields of `dmenet_tf.prediction.map_files.Metadata`.
 MODEL_FIELDS = ("model", "encoding", "sigma_max_px", "units", "version", "licence")
+# Only where the model has one: the longer side in pixels to which photos are best reduced.
+RECOMMENDED_SIDE = "recommended_side"
+OPTIONAL_MODEL_FIELDS = (RECOMMENDED_SIDE,)
 
 # --- units ------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ def test_requests_of_one_batch_get_their_own_answers(models):
     values = np.linspace(0, 1, 24, dtype=np.float32)
     shapes = [(1, 8, 12, 3), (1, 12, 8, 3)]
     with (
-        serve(models, concurrency=1, max_batch=4) as one,
+        serve(models, jobs=1, max_batch=4) as one,
         Caller(one.port) as caller,
         ThreadPoolExecutor(len(values)) as pool,
     ):
@@ -133,7 +133,7 @@ def test_requests_of_one_batch_get_their_own_answers(models):
 
 def test_a_bad_request_does_not_spoil_its_batch(models):
     with (
-        serve(models, concurrency=1, max_batch=4) as one,
+        serve(models, jobs=1, max_batch=4) as one,
         Caller(one.port) as caller,
         ThreadPoolExecutor(4) as pool,
     ):
@@ -211,7 +211,7 @@ def test_a_compressed_message_costs_nothing(caller):
 
 def test_a_full_queue_refuses_at_once(models):
     with (
-        serve(models, concurrency=1, queue=2) as one,
+        serve(models, jobs=1, queue=2) as one,
         Caller(one.port) as caller,
         ThreadPoolExecutor(2) as pool,
     ):
@@ -224,7 +224,7 @@ def test_a_full_queue_refuses_at_once(models):
 
 
 def test_what_expired_or_was_cancelled_in_the_queue_is_not_computed(models):
-    with serve(models, concurrency=1) as one, Caller(one.port) as caller:
+    with serve(models, jobs=1) as one, Caller(one.port) as caller:
         with one.scheduler.place(FakeContext()):
             assert caller.code(images_request(), timeout=0.1) == "DEADLINE_EXCEEDED"
             wait_until(lambda: one.scheduler.waiting == 0)
@@ -240,7 +240,7 @@ def test_what_expired_or_was_cancelled_in_the_queue_is_not_computed(models):
 
 
 def test_a_deadline_that_passes_in_the_model_frees_its_place(slow_models):
-    with serve(slow_models, concurrency=1) as one, Caller(one.port) as caller:
+    with serve(slow_models, jobs=1) as one, Caller(one.port) as caller:
         started = time.monotonic()
         caller.predict(images_request())
         whole = time.monotonic() - started
@@ -327,7 +327,7 @@ def test_sigterm_lets_requests_under_way_finish(slow_models):
 
 
 def test_while_stopping_new_requests_are_told_to_try_elsewhere(models):
-    one = serve(models, concurrency=1, grace_seconds=20).start()
+    one = serve(models, jobs=1, grace_s=20).start()
     assert one.wait_until_serving(60)
     with Caller(one.port) as caller, ThreadPoolExecutor(2) as pool:
         with one.scheduler.place(FakeContext()):
@@ -341,7 +341,7 @@ def test_while_stopping_new_requests_are_told_to_try_elsewhere(models):
 
 
 def test_grace_ends(models):
-    one = serve(models, concurrency=1, grace_seconds=0.2).start()
+    one = serve(models, jobs=1, grace_s=0.2).start()
     assert one.wait_until_serving(60)
     with (
         Caller(one.port) as caller,
@@ -374,7 +374,7 @@ def test_tls_and_mutual_tls(models, certificates):
             assert caller.code(images_request()) == "OK"
         with Caller(one.port) as caller:
             assert caller.code(images_request(), 5) == "UNAVAILABLE"
-    with serve(models, tls_certificate=certificate, tls_key=key, client_ca=authority) as one:
+    with serve(models, tls_certificate=certificate, tls_key=key, tls_ca=authority) as one:
         with Caller(one.port, mutual, "localhost") as caller:
             assert caller.code(images_request()) == "OK"
         with Caller(one.port, plain, "localhost") as caller:
