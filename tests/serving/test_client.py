@@ -13,7 +13,7 @@ import pytest
 from data_gen.io.images import DataFileError, encode_png
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
-from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.fake_service import brightness, serving
 
 RNG = np.random.default_rng(0)
 STEP = client.SIGMA_STEP_PX
@@ -23,17 +23,6 @@ QUICK = {"backoff_first_s": 0.01, "backoff_max_s": 0.05}
 
 def photo(height=40, width=52, dtype=np.uint8):
     return RNG.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
-
-
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def address(service):
-    with serving(service) as address:
-        yield address
 
 
 def test_no_tensorflow_is_imported(address):

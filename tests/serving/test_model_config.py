@@ -86,7 +86,7 @@ def test_a_folder_of_models(tmp_path):
 
 
 def test_a_folder_that_is_none_of_models(tmp_path):
-    with pytest.raises(ConfigError, match=r"serving\.export"):
+    with pytest.raises(ConfigError, match="dmenet export"):
         models_in(tmp_path)
     write_model(tmp_path / "dmenet", 1)
     for folder in (tmp_path / "dmenet", tmp_path / "dmenet" / "1"):
