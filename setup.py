@@ -35,6 +35,7 @@ setup(
         "tensorflow>=2.15",
         "keras>=2.15",
         "numpy",
+        "filelock>=4",  # one writer of a folder at a time; earlier ones miss a removed lock file
         "opencv-python-headless",  # cv2 without the GUI libraries that a server lacks
         "tensorboard",
         "tqdm",
@@ -68,7 +69,7 @@ setup(
         # playwright: the page, in the Chromium that the machine has; hypothesis: property tests.
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
-            *["playwright", "hypothesis", "dmenet-tf[serving,demo]"],
+            *["hypothesis", "playwright", "dmenet-tf[serving,demo]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -1,25 +1,10 @@
-"""A data card: what a dataset of (image, defocus map) holds, as one HTML file with its plots.
+"""The HTML page of a data card: the contents of a dataset, with plots."""
 
-python -m data_gen card syndof
-
-python -m data_gen card SYNDOF/ --encoding released -o syndof.html
-
-Of a dataset that `python -m data_gen` wrote, in either layout, or of the authors' folders (image/,
-blur_map/). Focus distances and layers come from manifest.jsonl; without it the card says that they
-are not known. The file holds everything: no script, no link, nothing loaded from elsewhere.
-"""
-
-import functools
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import jinja2
 import numpy as np
-import tyro
-from tqdm import tqdm
 
 from data_gen import optics
 from data_gen.curation import card_plots
@@ -28,18 +13,16 @@ from data_gen.curation.card_statistics import (
     COC_EDGES_PX,
     SHARP_COC_PX,
     Statistics,
-    collect,
     read,
 )
-from data_gen.dataset import records
-from data_gen.dataset.manifest import MANIFEST_LINES, read_lines
-from data_gen.generation.writer import PARAMETERS
-from data_gen.io.images import DataFileError, write_atomic
+from data_gen.dataset import folders, records, shards
+from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, PARAMETERS, read_manifest
+from data_gen.io.images import DataFileError
 
-PERCENTILES = {"least": 0, "lower quarter": 25, "median": 50, "upper quarter": 75, "most": 100}
+PERCENTILES = {"min": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "max": 100}
 SUMMARY = {
     "mean COC of the image (px)": ("mean_coc_px", "{:.2f}"),
-    "largest COC of the image (px)": ("max_coc_px", "{:.2f}"),
+    "max COC of the image (px)": ("max_coc_px", "{:.2f}"),
     "share of sharp pixels": ("sharp_share", "{:.1%}"),
     "focus position in the depth range": ("focus_position", "{:.2f}"),
     "lens: alpha (px)": ("alpha_px", "{:.2f}"),
@@ -48,59 +31,21 @@ SUMMARY = {
     "height (px)": ("height", "{:.0f}"),
 }
 PICTURE_PX = 640
-MOST_SCENES = 120
-
-
-@dataclass(frozen=True)
-class Options:
-    """Writes a data card: one HTML file with histograms, counts and a contact sheet."""
-
-    folder: tyro.conf.Positional[Path]
-    """Dataset: records, or folders image/ and blur_map/."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("card.html")
-    """The file to write."""
-    encoding: Literal["auto", "paper", "generator", "released"] = "auto"
-    """Encoding of the maps of folders that do not tell it."""
-    pictures: int = 24
-    """Images of the contact sheet, evenly spread over the dataset."""
-
-
-def main(argv=None) -> int:
-    """Command line; returns the exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen card", description=__doc__)
-    try:
-        if options.pictures < 1:
-            raise ValueError(f"pictures must be at least 1; received {options.pictures}")
-        dataset = open_dataset(options.folder, options.encoding)
-        progress = functools.partial(tqdm, desc="reading", unit="image")
-        lines, problems = read_lines(options.folder)
-        statistics = collect(dataset, lines, progress)
-        page = render(options.folder, dataset, statistics, lines, options.pictures)
-        write_atomic(options.out, lambda path: path.write_text(page, encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written before the end", file=sys.stderr)
-        return 130
-    for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    print(f"{options.out}: the card of {len(dataset)} images")
-    return 0
+MAX_SCENES = 120
 
 
 def open_dataset(folder, encoding="auto"):
-    """`records.open_records` or `records.open_folder`, whichever the folder is laid out for.
+    """Opens a dataset with `records.open_records` or `folders.open_folder`, by its layout.
 
-    A folder without either layout is read as records, whose error says what is missing. One that
-    a writer has begun and not finished is an error: its card would describe a part.
+    A folder with neither layout is opened as records, whose error says what is missing. An
+    unfinished dataset is an error: its card would describe only a part.
     """
     if not Path(folder).is_dir():
-        raise DataFileError(f"{folder}: a dataset must be a folder; there is no such folder")
+        raise DataFileError(f"{folder}: a dataset must be a folder; it does not exist")
     if (Path(folder) / PARAMETERS).exists():
-        records.read_manifest(folder)
-    if (Path(folder) / "image").is_dir() and not records.is_records(folder):
-        return records.open_folder(folder, encoding)
+        read_manifest(folder)
+    if (Path(folder) / "image").is_dir() and not shards.is_records(folder):
+        return folders.open_folder(folder, encoding)
     return records.open_records(folder)
 
 
@@ -122,7 +67,7 @@ def render(folder, dataset, statistics: Statistics, lines: dict, pictures: int) 
         plots=_plots(statistics),
         summary_columns=PERCENTILES,
         summary=_summary(statistics),
-        scenes=scenes[:MOST_SCENES],
+        scenes=scenes[:MAX_SCENES],
         scenes_text=_scenes_text(scenes),
         sheet_text=f"{len(chosen)} images, evenly spread over the dataset, beside their maps.",
         sheet=[_pair(dataset, statistics, int(i), lines) for i in chosen],
@@ -140,15 +85,15 @@ def _headline(statistics, scenes):
         ("scenes", scene_count),
         ("megapixels", f"{statistics.pixels / 1e6:,.1f}"),
         (f"of pixels sharp (COC < {SHARP_COC_PX:g} px)", f"{statistics.sharp_share:.1%}"),
-        ("largest COC", f"{statistics.values('max_coc_px').max():.2f} px"),
+        ("max COC", f"{statistics.values('max_coc_px').max():.2f} px"),
     ]
 
 
 def _unknown(statistics, lines):
-    """What the dataset does not say, a sentence each."""
+    """What is unknown about the dataset, one sentence each."""
     total, sentences = len(statistics.rows), []
     if not lines:
-        sentences.append(f"There is no {MANIFEST_LINES}, in which each image's lens is written.")
+        sentences.append(f"There is no {MANIFEST_LINES}, which describes each image's lens.")
     elif len(lines) != total:
         sentences.append(f"{MANIFEST_LINES} has {len(lines)} lines for {total} images.")
     for name, column in (
@@ -161,23 +106,27 @@ def _unknown(statistics, lines):
             flat = " (or the scene is flat)" if column == "focus_position" and lines else ""
             sentences.append(f"{name} of {missing:,} of {total:,} images{flat}.")
     if not statistics.scenes():
-        sentences.append("Scene that each image was made of.")
+        sentences.append("Scene that each image was made from.")
     return sentences
 
 
 def _about(folder, dataset):
     """(name, value) of parameters.json and dataset.json, and the encoding."""
     about = {}
-    for file in (PARAMETERS, records.MANIFEST):
+    for file in (PARAMETERS, MANIFEST):
         if (folder / file).exists():
             about |= json.loads((folder / file).read_text(encoding="utf-8"))
-    told = "" if "encoding" in about else ", told by the maps' values or by the command line"
+    told = (
+        ""
+        if "encoding" in about
+        else ", detected from the maps' values or given on the command line"
+    )
     about["encoding"] = f"{dataset.encoding}{told}"
     return sorted(about.items())
 
 
 def _plots(statistics):
-    """SVG and caption of each histogram; those of what is not known are left out."""
+    """SVG and caption of each histogram; unknown quantities are left out."""
     share = 100 * statistics.coc_histogram / statistics.pixels
     plots = [
         (
@@ -187,9 +136,9 @@ def _plots(statistics):
         ),
         (
             card_plots.histogram(
-                statistics.values("max_coc_px"), COC_EDGES_PX[::2], "largest COC of an image (px)"
+                statistics.values("max_coc_px"), COC_EDGES_PX[::2], "max COC of an image (px)"
             ),
-            f"How strong the blur of an image gets; {optics.C_MAX_PX:g} px is the most there is.",
+            f"Strongest blur of each image; the max is {optics.C_MAX_PX:g} px.",
         ),
         (
             card_plots.histogram(
@@ -207,7 +156,7 @@ def _plots(statistics):
     if layers.size:
         edges = np.linspace(0, max(350, layers.max()) + 1, 28)
         svg = card_plots.histogram(layers, edges, "layers")
-        plots.append((svg, "Layers that the renderer cut the scene's depth into."))
+        plots.append((svg, "Number of layers that the renderer split the scene's depth into."))
     return [{"svg": svg, "caption": caption} for svg, caption in plots]
 
 
@@ -227,12 +176,12 @@ def _scenes_text(scenes):
         return ""
     counts = [count for _, count in scenes]
     text = f"{len(scenes):,} scenes with {min(counts)} to {max(counts)} images each"
-    hidden = len(scenes) - MOST_SCENES
-    return text + (f"; the {MOST_SCENES} with most are listed." if hidden > 0 else ".")
+    hidden = len(scenes) - MAX_SCENES
+    return text + (f"; the {MAX_SCENES} with the most images are listed." if hidden > 0 else ".")
 
 
 def _pair(dataset, statistics, i, lines):
-    """An image of the contact sheet: pictures as data URLs, and its caption."""
+    """One image of the contact sheet: image and map as data URLs, and the caption."""
     name, image, defocus, _ = read(dataset, i, lines)
     row = statistics.rows[i]
     facts = [name, row.scene, f"{row.width} x {row.height}"]
@@ -245,7 +194,3 @@ def _pair(dataset, statistics, i, lines):
         "map": card_plots.map_picture(defocus, PICTURE_PX),
         "caption": ", ".join(fact for fact in facts if fact is not None),
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,5 @@
 """Keeps only dissimilar images of a collection, as the paper did to reach 2,006 of its frames.
 
-python -m data_gen dedup sintel/ synthia/ --out distinct
-
-python -m data_gen dedup photos/ --out distinct --threshold 48
-
 Hash: ImageHash's `phash` of 16 x 16: signs of the 256 lowest frequencies of the grey picture at
 64 x 64 pixels. Distance: how many of the 256 bits differ; 0 = alike, unrelated pictures about 128.
 
@@ -31,28 +27,24 @@ farther apart than the threshold, and each one left out is within it of one that
 linkage would chain the frames of a moving camera into one group whose ends have nothing in common.
 """
 
-import functools
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import imagehash
 import numpy as np
-import tyro
 from PIL import Image
-from tqdm import tqdm
 
 from data_gen.curation import dedup_report
+from data_gen.curation.options import THRESHOLD_BITS
 from data_gen.io import parallel
 from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_rgb
-from data_gen.sources import rgbd as sources
+from data_gen.sources import layouts, rgbd
+from data_gen.sources.base import Subset, concat, read_image
 
 HASH_SIDE = 16
 BITS = HASH_SIDE**2
-THRESHOLD = 64
+THRESHOLD = THRESHOLD_BITS
 HASH = f"ImageHash {imagehash.__version__}, phash, {BITS} bits"
 BLOCK = 512
 
@@ -70,7 +62,7 @@ def hash_source(source, progress: Callable = iter) -> np.ndarray:
     Reads with a thread per core. `progress` wraps the range of images, as tqdm does.
     """
     hashes = np.empty((len(source), BITS), bool)
-    done = parallel.ordered(lambda i: hash_image(sources.read_image(source, i)), len(source))
+    done = parallel.ordered(lambda i: hash_image(read_image(source, i)), len(source))
     for i in progress(range(len(source))):
         hashes[i] = next(done)
     return hashes
@@ -78,9 +70,9 @@ def hash_source(source, progress: Callable = iter) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Groups:
-    """`leader[i]`: the kept image that stands for image i (i itself where it is kept).
+    """`leader[i]`: the kept image that represents image i (i itself if it is kept).
 
-    `distance[i]`: bits between image i and the nearest one kept before it; -1 where there is none.
+    `distance[i]`: bits between image i and the nearest one kept before it; -1 if there is none.
     """
 
     leader: np.ndarray
@@ -144,28 +136,8 @@ def group(hashes: np.ndarray, threshold: int = THRESHOLD) -> Groups:
 
 
 @dataclass(frozen=True)
-class Distinct:
-    """The kept images of a source, in its order, as a source."""
-
-    source: object
-    kept: tuple[int, ...]
-
-    def __len__(self):
-        return len(self.kept)
-
-    def name(self, i) -> str:
-        return self.source.name(self.kept[i])
-
-    def read(self, i):
-        return self.source.read(self.kept[i])
-
-    def origin(self, i) -> dict | None:
-        return sources.origin(self.source, self.kept[i])
-
-
-@dataclass(frozen=True)
 class Photos:
-    """Images without depth: `name(i)` is the path below `root`."""
+    """Images without depth, hence not a `Source`; `name(i)` is the path below `root`."""
 
     root: Path
     paths: tuple[Path, ...]
@@ -182,7 +154,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class Prefixed:
-    """A source whose names begin with the folder it was opened from, to tell several apart."""
+    """A source whose names are prefixed with its folder, to distinguish several sources."""
 
     source: object
     prefix: str
@@ -194,18 +166,17 @@ class Prefixed:
         return f"{self.prefix}/{self.source.name(i)}"
 
     def read_image(self, i):
-        return sources.read_image(self.source, i)
+        return read_image(self.source, i)
 
 
 def distinct_source(
     source, threshold: int = THRESHOLD, report: Path | None = None, progress: Callable = iter
-) -> Distinct:
+) -> Subset:
     """The dissimilar images of a source as a source: a pure function of the images and `threshold`.
 
     Args:
-        source: anything with `len`, `name(i)` and `read(i)`; its `read_image(i)`, where it has
-            one, saves reading the depth.
-        threshold: bits; images this near to a kept one are left out.
+        source: its `read_image(i)`, if it has one, saves reading the depth.
+        threshold: bits; images within this distance of a kept one are left out.
         report: a folder for `dedup_report.write_report`; None: no report.
         progress: wraps the iterable of work, as tqdm does.
     Raises:
@@ -218,7 +189,7 @@ def distinct_source(
     if report is not None:
         about = {"hash": HASH, "threshold": threshold}
         dedup_report.write_report(Path(report), source, groups, about)
-    return Distinct(source, tuple(groups.kept))
+    return Subset(source, tuple(groups.kept))
 
 
 def open_collection(root):
@@ -227,8 +198,8 @@ def open_collection(root):
     Where `root` has a folder `image` (photos beside their maps or masks), only those of it.
     """
     try:
-        return sources.open_source(root)
-    except sources.NoLayoutError:
+        return rgbd.open_source(root)
+    except layouts.NoLayoutError:
         root = Path(root)
         root = root / "image" if (root / "image").is_dir() else root
         paths = find_files(root, IMAGE_SUFFIXES)
@@ -240,58 +211,11 @@ def open_collection(root):
         return Photos(root, tuple(paths))
 
 
-# --- command line ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Options:
-    """Keeps only dissimilar images of RGB-D collections or folders of photos."""
-
-    source: tyro.conf.Positional[tuple[Path, ...]]
-    """RGB-D folders in any layout, or folders of photos; compared all with all."""
-    out: Path
-    """Folder of the report: kept.txt, report.json, distances.png, merged.png."""
-    threshold: Annotated[int, tyro.conf.arg(metavar="BITS")] = THRESHOLD
-    """Of 256 bits; images this near to a kept one are left out."""
-
-
-def main(argv=None) -> int:
-    """Command line; returns the exit code."""
-    about = __doc__.partition("Hash: ")[0]  # the rest is for readers of the code
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen dedup", description=about)
-    try:
-        if not options.source:
-            raise ValueError("dedup needs at least one folder of images; received none")
-        opened = [open_collection(path) for path in options.source]
-        source = opened[0]
-        if len(opened) > 1:
-            source = sources.join(
-                Prefixed(each, str(path)) for each, path in zip(opened, options.source, strict=True)
-            )
-        distinct = distinct_source(
-            source,
-            options.threshold,
-            options.out,
-            functools.partial(tqdm, desc="reading images", unit="image"),
-        )
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written before the end", file=sys.stderr)
-        return 130
-    groups = json.loads((options.out / "report.json").read_text(encoding="utf-8"))["groups"]
-    for each in groups[:10]:
-        print(f"{each['kept']} stands for {len(each['merged'])} more")
-    if len(groups) > 10:
-        print(f"... and {len(groups) - 10} groups more in {options.out / 'report.json'}")
-    print(
-        f"{len(source)} images, {len(distinct)} kept, {len(source) - len(distinct)} left out in "
-        f"{len(groups)} groups (threshold {options.threshold} of {BITS} bits)"
-    )
-    print(f"look at {options.out / 'merged.png'}; the list is {options.out / 'kept.txt'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def open_collections(paths):
+    """Opens collections as one source; of several, names are prefixed with their folder."""
+    if not paths:
+        raise ValueError("dedup needs at least one folder of images; received none")
+    opened = [open_collection(path) for path in paths]
+    if len(opened) == 1:
+        return opened[0]
+    return concat(Prefixed(each, str(path)) for each, path in zip(opened, paths, strict=True))

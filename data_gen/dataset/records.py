@@ -1,115 +1,33 @@
-"""A dataset of (defocused image, defocus map) on disk: TFRecord shards, or the authors' folders.
+"""A dataset of (defocused image, defocus map) as TFRecord shards: write beside read.
 
-An example is a dict: `image` uint8 [H, W, 3] RGB, `defocus` float32 [H, W] in [0, 1], and, for
-records, `name`, `seed`, `index`, `focus_distance`, `alpha_px` (how it was made).
+    dmenet-00003-of-00010.tfrecord, ..., dataset.json
 
-| layout  | files                                              | maps                           |
-| ------- | -------------------------------------------------- | ------------------------------ |
-| records | dmenet-00003-of-00010.tfrecord, dataset.json       | 16-bit PNG bytes in the record |
-| folders | image/NAME.png, blur_map/NAME.png [, dataset.json] | 16 bits, three equal channels  |
-
-Maps are stored in one of `optics.ENCODINGS`, named in each record and in dataset.json; whatever
-the encoding, readers return `defocus` = sigma/7. dataset.json is written last: where it stands,
-the dataset is complete.
-
-Both readers have `len(x)`, `x.name(i)` and `x.read(i) -> (image uint8 [H, W, 3], defocus float32
-[H, W])`, as RGB-D sources have; in tf.data:
-`tf.numpy_function(x.read, [i], (tf.uint8, tf.float32))`.
+An example is a dict: `image` uint8 [H, W, 3] RGB, `defocus` float32 [H, W] in [0, 1], and `name`,
+`seed`, `index`, `focus_distance`, `alpha_px` (how it was made). A record holds the image and the
+map as PNG bytes, the map in 16 bits in the encoding of `optics.ENCODINGS` that the record and
+dataset.json name. Whatever the encoding, readers return `defocus` = sigma/7.
 """
 
-import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from data_gen import optics
-from data_gen.dataset import encoding_detection, shards
-from data_gen.dataset.shards import is_records as is_records
-from data_gen.dataset.shards import shard_name as shard_name
-from data_gen.io.images import (
-    DataFileError,
-    decode_stored,
-    encode_png,
-    list_images,
-    natural_key,
-    read_bytes,
-    read_rgb,
-    read_stored,
-    single_channel,
-    write_atomic,
-    write_png,
-)
+from data_gen.dataset import folders, shards
+from data_gen.dataset.manifest import MANIFEST, check_count, read_manifest
+from data_gen.dataset.maps import check_pair, decode_map, encode_map
+from data_gen.io.atomic import write_atomic
+from data_gen.io.images import DataFileError, decode_stored, encode_png
+from data_gen.sources.base import Source
 
-VERSION = 1
-MANIFEST = "dataset.json"
-# Enough maps to tell the encodings apart; every later read still checks its own map.
-MAPS_FOR_GUESS = 100
+# Earlier names, which `dmenet_tf.data.streams` still uses.
+is_records = shards.is_records
+open_folder, write_folder_example = folders.open_folder, folders.write_folder_example
 
-# --- maps in an encoding -----------------------------------------------------------------------
-
-
-def encode_map(defocus, encoding: str) -> np.ndarray:
-    """`defocus` in [0, 1] -> uint16 as stored."""
-    return optics.ENCODINGS[encoding].encode(optics.defocus_to_sigma(np.asarray(defocus)))
-
-
-def decode_map(stored, encoding: str, name) -> np.ndarray:
-    """Stored integers -> `defocus` float32; `DataFileError` naming the file if one is too large."""
-    if stored.dtype.kind != "u":
-        raise DataFileError(f"{name}: a map must hold integers; received {stored.dtype}")
-    try:
-        sigma_px = optics.ENCODINGS[encoding].decode(single_channel(stored, name))
-    except ValueError as error:
-        raise DataFileError(f"{name}: {error}") from error
-    return optics.sigma_to_defocus(sigma_px)
-
-
-def _check_pair(image, defocus, name):
-    if image.shape[:2] != defocus.shape:
-        raise DataFileError(
-            f"{name}: image and map must have the same size; "
-            f"received {list(image.shape[:2])} and {list(defocus.shape)}"
-        )
-    return image, defocus
-
-
-# --- the manifest ------------------------------------------------------------------------------
-
-
-def write_manifest(folder, encoding: str, count: int, **about):
-    """Declares a dataset complete; `about`: anything else worth keeping, as the seed."""
-    text = manifest_text(encoding, count, **about)
-    write_atomic(Path(folder) / MANIFEST, lambda temporary: temporary.write_text(text, "utf-8"))
-
-
-def manifest_text(encoding: str, count: int, **about) -> str:
-    """The text of dataset.json."""
-    optics.ENCODINGS[encoding]  # an unknown name must not get into a manifest
-    manifest = {"version": VERSION, "encoding": encoding, "count": count, **about}
-    return json.dumps(manifest, indent=2) + "\n"
-
-
-def read_manifest(folder) -> dict:
-    """dataset.json of a folder; `DataFileError` where it is missing or not of this version."""
-    path = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(read_bytes(path))
-        known = manifest["version"] == VERSION and manifest["encoding"] in optics.ENCODINGS
-        known = known and isinstance(manifest["count"], int)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataFileError(
-            f"{path}: a dataset must have a valid {MANIFEST}, written when it is complete ({error})"
-        ) from error
-    if not known:
-        raise DataFileError(
-            f"{path}: version must be {VERSION}, encoding one of {', '.join(optics.ENCODINGS)}, "
-            f"count an integer; received {manifest}"
-        )
-    return manifest
-
-
-# --- TFRecord shards: write --------------------------------------------------------------------
+# --- write ------------------------------------------------------------------------------------
 
 
 def serialize(example: dict, encoding="paper") -> bytes:
@@ -142,11 +60,11 @@ def write_shard(path, examples, encoding="paper") -> int:
     return len(records)
 
 
-# --- TFRecord shards: read ---------------------------------------------------------------------
+# --- read -------------------------------------------------------------------------------------
 
 
-class RecordIndex:
-    """The examples of a folder of shards by number, with no order of reading imposed.
+class RecordIndex(Source):
+    """The examples of a folder of shards by number, for random access.
 
     Opening reads the records' lengths only. A flipped bit in an image or map is found by the
     checksums inside its PNG when it is read.
@@ -161,10 +79,15 @@ class RecordIndex:
         self.encoding = self.manifest["encoding"]
         self.files = shards.complete_shards(self.folder)
         self._places = [(file, *place) for file in self.files for place in shards.scan(file)]
-        _check_count(self.folder, self.manifest, len(self._places))
+        check_count(self.folder, self.manifest, len(self._places))
 
     def __len__(self):
         return len(self._places)
+
+    def records_per_shard(self) -> dict[Path, int]:
+        """{shard: number of its records}, in the order of the shards; some may be empty."""
+        held = Counter(file for file, *_ in self._places)
+        return {file: held[file] for file in self.files}
 
     def name(self, i) -> str:
         return self._values(i)[1]["name"].decode()
@@ -175,7 +98,7 @@ class RecordIndex:
         return example["image"], example["defocus"]
 
     def example(self, i) -> dict:
-        """The whole example, as it was written."""
+        """The complete example, as it was written."""
         place, values = self._values(i)
         encoding = values.pop("encoding").decode(errors="replace")
         if encoding != self.encoding:
@@ -185,13 +108,13 @@ class RecordIndex:
             )
         image = decode_stored(values["image"], place)
         stored = decode_stored(values.pop("defocus_map"), place)
-        values["image"], values["defocus"] = _check_pair(
+        values["image"], values["defocus"] = check_pair(
             image, decode_map(stored, encoding, place), place
         )
         return {**values, "name": values["name"].decode(errors="replace")}
 
     def _values(self, i):
-        """The record's place, for errors, and its values as stored."""
+        """The place of the record, for errors, and its stored values."""
         file, offset, length = self._places[i]
         place = f"{file}, record at byte {offset}"
         with open(file, "rb") as opened:
@@ -202,121 +125,136 @@ class RecordIndex:
 open_records = RecordIndex
 
 
+# --- read through tf.data, in the graph ----------------------------------------------------------
+
+
 def read_records(folder) -> tf.data.Dataset:
     """All examples in order as {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1].
 
-    Everything happens in the graph. TensorFlow checks each record's checksum, and names no file
-    when one is wrong; `open_records(folder).read(i)` does.
+    Runs entirely in the graph. TensorFlow verifies each record's checksum but names no file when it
+    is wrong; `open_records(folder).read(i)` does.
     """
-    records = RecordIndex(folder)
-    # All stored values at once: the same numbers, bit for bit, as `decode_map` gives.
-    stored_max = optics.ENCODINGS[records.encoding].stored_max
-    table = decode_map(np.arange(stored_max + 1, dtype=np.uint16)[None], records.encoding, folder)
-
-    def parse(record):
-        example = tf.io.parse_single_example(record, shards.FEATURES)
-        tf.debugging.assert_equal(example["encoding"], records.encoding)
-        image = tf.io.decode_png(example["image"], channels=3)
-        stored = tf.io.decode_png(example["defocus_map"], channels=1, dtype=tf.uint16)
-        defocus = tf.gather(tf.constant(table[0]), tf.cast(stored, tf.int32))
-        return {"image": tf.cast(image, tf.float32) / 255.0, "defocus": defocus}
-
-    dataset = tf.data.TFRecordDataset([str(file) for file in records.files])
-    return dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = RecordIndex(folder)
+    parse = _parser([dataset.encoding])
+    records = tf.data.TFRecordDataset([str(file) for file in dataset.files])
+    return records.map(
+        lambda record: parse(record, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
 
 
-def _check_count(folder, manifest, count):
-    if count != manifest["count"]:
-        raise DataFileError(
-            f"{folder}: must hold the {manifest['count']} examples that {MANIFEST} states; "
-            f"received {count}"
-        )
+def shuffled_records(
+    datasets: Sequence[RecordIndex],
+    seed: int,
+    start: int = 0,
+    counts: Sequence[int] | None = None,
+    cycle: int = 8,
+    window: int = 256,
+) -> tf.data.Dataset:
+    """The examples of datasets in an endless, shuffled order, read entirely in the graph.
 
+    The order is a pure function of `seed`: example number n of the stream is the same wherever the
+    stream starts. Numbers e*N .. (e+1)*N - 1 are epoch e, in which each of the N records occurs
+    once. An epoch has its own order of shards; `cycle` shards are read at a time, one record from
+    each in turn, and every `window` consecutive records of the result are shuffled. So neighbours
+    in a shard end up apart, and `window` encoded records are in memory.
 
-# --- the authors' folders ----------------------------------------------------------------------
-
-
-def write_folder_example(root, name: str, image, sigma_px, encoding="paper"):
-    """Writes image/NAME.png (uint8 [H, W, 3]) and blur_map/NAME.png (sigma_px [H, W], 0..7 px)."""
-    if Path(name).name != name:
-        raise ValueError(f"an example's name must be a plain file name; received {name!r}")
-    for path, array in folder_files(name, image, sigma_px, encoding).items():
-        write_png(Path(root) / path, array)
-
-
-def folder_files(name: str, image, sigma_px, encoding="paper") -> dict:
-    """The arrays of an example's two files by path: the map [H, W, 3] uint16, then the image."""
-    stored = optics.ENCODINGS[encoding].encode(sigma_px)
-    return {
-        f"blur_map/{name}.png": np.stack([stored] * 3, axis=-1),
-        f"image/{name}.png": image,
-    }
-
-
-class FolderExamples:
-    """image/* with blur_map/* by number; see `open_folder`."""
-
-    def __init__(self, pairs: list[tuple[Path, Path]], encoding: str):
-        self.pairs, self.encoding = pairs, encoding
-
-    def __len__(self):
-        return len(self.pairs)
-
-    def name(self, i) -> str:
-        return self.pairs[i][0].stem
-
-    def read(self, i):
-        """-> image uint8 [H, W, 3], defocus float32 [H, W]."""
-        image, blur_map = self.pairs[i]
-        defocus = decode_map(read_stored(blur_map), self.encoding, blur_map)
-        return _check_pair(read_rgb(image), defocus, f"{image}, {blur_map}")
-
-
-def open_folder(root, encoding="auto") -> FolderExamples:
-    """Opens the authors' layout, root/image/* with root/blur_map/* of the same stems.
+    A start in the middle of an epoch reads the records before it in that epoch, without decoding
+    them.
 
     Args:
-        encoding: a key of `optics.ENCODINGS`; or 'auto': what dataset.json says, and without one
-            what the values of up to 100 maps tell (`encoding_detection.py`), else an error.
+        datasets: opened folders, of one encoding or of several.
+        seed: 0 .. 2^31 - 1.
+        start: number of the first example; step * batch size continues a training run.
+        counts: number of records to use from the beginning of each dataset, the rest being held
+            out; None: all of them.
+        cycle, window: see above; other values give another order.
+    Returns:
+        {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1], and `number`, int64: that of
+        the example in the stream, for the seeds of crops and flips. So a stream of batches is
+
+            stream = shuffled_records(datasets, seed, start * batch)
+            stream.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch)
+
+        with cut(example) = `augment.fit_to_crop(..., values="scaled")`, then
+        `augment.random_crop` and `augment.random_flip_turn` by `fold(key, purpose, number)`.
     Raises:
-        DataFileError: naming the file: no such folder, empty, an image or map alone, not as many
-            as dataset.json states, an encoding that the values do not tell.
+        ValueError: no records at all, or a count above the number of records.
     """
-    if encoding not in ("auto", *optics.ENCODINGS):
-        raise ValueError(
-            f"encoding must be auto or one of {', '.join(optics.ENCODINGS)}; received {encoding!r}"
-        )
-    root = Path(root)
-    images = {path.stem: path for path in list_images(root / "image")}
-    maps = {path.stem: path for path in list_images(root / "blur_map")}
-    for stem in sorted(images.keys() ^ maps.keys(), key=natural_key):
-        path, lacks = (images[stem], "blur_map") if stem in images else (maps[stem], "image")
-        raise DataFileError(
-            f"{path}: must have its partner {root / lacks / stem}.png; there is none"
-        )
-    pairs = [(path, maps[stem]) for stem, path in images.items()]
-    if (root / MANIFEST).exists():
-        manifest = read_manifest(root)
-        _check_count(root, manifest, len(pairs))
-        if encoding not in ("auto", manifest["encoding"]):
-            raise DataFileError(
-                f"{root / MANIFEST}: encoding must be 'auto' or what this file states, "
-                f"'{manifest['encoding']}'; received '{encoding}'"
+    encodings = sorted({dataset.encoding for dataset in datasets})
+    files, takes, schemes = _shards_to_read(datasets, counts, encodings)
+    total, parse = sum(takes), _parser(encodings)
+    if not total:
+        raise ValueError("a stream of records must have at least one; received none")
+    files, schemes = tf.constant(files), tf.constant(schemes)
+    takes = tf.constant(takes, tf.int64)
+
+    def records_of(shard):
+        records = tf.data.TFRecordDataset(files[shard]).take(takes[shard])
+        return records.map(lambda record: (record, schemes[shard]))
+
+    def epoch(number):
+        key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int32), number)
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(files)), key)
+
+        def shuffled(place, window_of):
+            # Window 0 must not be shuffled by the key that shuffled the shards.
+            window_key = tf.random.experimental.stateless_fold_in(key, place + 1)
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(tf.size(window_of[0])), window_key
             )
-        encoding = manifest["encoding"]
-    if encoding == "auto":
-        encoding = _guess_encoding(root, list(maps.values()))
-    return FolderExamples(pairs, encoding)
+            return tf.data.Dataset.from_tensor_slices(
+                tuple(tf.gather(values, order) for values in window_of)
+            )
 
-
-def _guess_encoding(root, maps) -> str:
-    sample = maps[:: -(-len(maps) // MAPS_FOR_GUESS)]
-    bounds = [(int(m.min()), int(m.max())) for m in map(read_stored, sample)]
-    encoding, reason = encoding_detection.tell(bounds)
-    if encoding is None:
-        low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
-        raise DataFileError(
-            f"{root}: the encoding of the maps must be named, or told by {MANIFEST} or by their "
-            f"values; received values from {low} to {high} and no {MANIFEST} ({reason})"
+        shards_in_turn = tf.data.Dataset.from_tensor_slices(order).interleave(
+            records_of, cycle, 1, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-    return encoding
+        return shards_in_turn.batch(window).enumerate().flat_map(shuffled)
+
+    first_epoch, within = divmod(start, total)
+    stream = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).skip(within)
+    return stream.enumerate(start).map(
+        lambda number, record: {**parse(*record), "number": number},
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _shards_to_read(datasets, counts, encodings):
+    """(file, number of its records to take, place of its encoding) of every shard with any."""
+    counts = [len(dataset) for dataset in datasets] if counts is None else list(counts)
+    shards_to_read = []
+    for dataset, left in zip(datasets, counts, strict=True):
+        if not 0 <= left <= len(dataset):
+            raise ValueError(
+                f"{dataset.folder}: a count must lie in 0 .. {len(dataset)}; received {left}"
+            )
+        for file, records in dataset.records_per_shard().items():
+            if take := min(records, left):
+                shards_to_read.append((str(file), take, encodings.index(dataset.encoding)))
+            left -= take
+    files, takes, schemes = zip(*shards_to_read, strict=True) if shards_to_read else ((), (), ())
+    return files, takes, schemes
+
+
+def _parser(encodings: Sequence[str]) -> Callable:
+    """A graph function (record, place of its encoding in `encodings`) -> image and defocus."""
+    top = max(optics.ENCODINGS[encoding].stored_max for encoding in encodings)
+    tables = np.zeros((len(encodings), top + 1), np.float32)
+    stored_max = [optics.ENCODINGS[encoding].stored_max for encoding in encodings]
+    for table, encoding, largest in zip(tables, encodings, stored_max, strict=True):
+        # All stored values at once: the same numbers, bit for bit, as `decode_map` gives.
+        stored = np.arange(largest + 1, dtype=np.uint16)[None]
+        table[: largest + 1] = decode_map(stored, encoding, encoding)[0]
+
+    def parse(record, scheme):
+        example = tf.io.parse_single_example(record, shards.FEATURES)
+        tf.debugging.assert_equal(example["encoding"], tf.constant(encodings)[scheme])
+        image = tf.io.decode_png(example["image"], channels=3)
+        stored = tf.io.decode_png(example["defocus_map"], channels=1, dtype=tf.uint16)
+        stored = tf.cast(stored, tf.int32)
+        tf.debugging.assert_less_equal(stored, tf.constant(stored_max)[scheme])
+        defocus = tf.gather(tf.constant(tables)[scheme], stored)
+        return {"image": tf.cast(image, tf.float32) / 255.0, "defocus": defocus}
+
+    return parse

@@ -1,73 +1,37 @@
-"""Example number `index` of a dataset: drawn, encoded and described, the same bytes anywhere.
+"""Example number `index` of a dataset: rendered, encoded and described, with reproducible bytes.
 
-Everything that makes datasets, in one process, in many or on a cluster, goes through `Generator`.
-Bytes are equal for equal parameters, sources, library versions and kind of processor, whatever
-the number of processes and threads: each example is computed on its own.
+All writers of datasets (one process, several, or a cluster) go through `Generator`. The same
+parameters, source, library versions and type of CPU give the same bytes for any number of processes
+and threads: each example is computed independently.
 """
 
 import hashlib
-import threading
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from data_gen import optics, pipeline
-from data_gen.dataset import records, shards
-from data_gen.io.images import DataFileError, encode_png
-from data_gen.rendering.options import Realism
-from data_gen.sources import rgbd as sources
+from data_gen.dataset import folders, records, shards
+from data_gen.generation.parameters import DatasetParameters
+from data_gen.io.images import encode_png
+from data_gen.io.pixels import to_uint8
+from data_gen.sources.base import Cached, Resized, Source, origin
 
-# Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
-# should fit as a whole; a large one costs a read for each example whatever is kept.
+# Cache of decoded scenes per process. Each epoch reads every scene once: a small source should fit
+# completely; a large one needs a read per example with any cache.
 CACHE_BYTES = 512 * 2**20
-# A strip of one pixel, enlarged to the crop, would fill the memory.
-MOST_PIXELS = 64 * 10**6
-MOST_SHARDS = 99_999
-MOST_SEED = 2**31 - 1
+MAX_PIXELS = 64 * 10**6
 
 
-@dataclass(frozen=True)
-class DatasetParameters:
-    """What decides the bytes of a dataset."""
-
-    count: int
-    """How many images."""
-    seed: int = 0
-    crop: int = 0
-    """Side of a random square in pixels; 0: the whole scene."""
-    sampler: Literal["paper", "generator"] = "paper"
-    layout: Literal["records", "folders"] = "records"
-    encoding: Literal["paper", "generator", "released"] = "paper"
-    """Encoding of the maps on disk."""
-    shard_size: int = 64
-    """Examples a shard; of layout `records` only."""
-    realism: Realism = field(default_factory=Realism)
-    """Beyond the paper's model of blur."""
-
-    def __post_init__(self):
-        for name, least in (("count", 1), ("seed", 0), ("crop", 0), ("shard_size", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; received {getattr(self, name)}")
-        if self.seed > MOST_SEED:
-            raise ValueError(f"seed must be at most {MOST_SEED}; received {self.seed}")
-        if self.layout == "records" and self.count > MOST_SHARDS * self.shard_size:
-            raise ValueError(
-                f"count must be at most {MOST_SHARDS} times shard_size; received {self.count} and "
-                f"{self.shard_size}"
-            )
-
-
-# Parameters of the dataset as a whole, which say nothing about a single image.
+# Parameters of the dataset that have no effect on a single image.
 _OF_THE_WHOLE = ("count", "layout", "shard_size")
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """An example as it is written.
+    """An example, encoded for writing.
 
     `parts`: the record ("records") or the two PNG files by path ("folders", the map first).
     `about`: how it was made, for its line of the manifest.
@@ -79,7 +43,7 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Bytes on disk."""
         return sum(map(len, self.parts.values()))
 
 
@@ -87,25 +51,23 @@ class Generator:
     """The examples of a dataset by index.
 
     Args:
-        source: RGB-D scenes (`sources.py`, or `pipeline.ProceduralScenes`).
-        parameters: the dataset's.
-        threads: how many examples `encoded_all` makes at a time.
-    Raises (where an example is made):
-        DataFileError: a scene cannot be read or used; names it.
+        source: RGB-D scenes.
+        parameters: those of the dataset.
+        threads: number of examples that `encoded_all` computes at a time.
+    Raises (when an example is computed):
+        DataFileError: a scene cannot be read or used; the message names it.
         MemoryError: a scene is too large for this machine.
     """
 
-    def __init__(self, source, parameters: DatasetParameters, threads: int = 1):
+    def __init__(self, source: Source, parameters: DatasetParameters, threads: int = 1):
         self.source, self.parameters, self.threads = source, parameters, threads
-        fitted = pipeline.Fitted(
-            _Bounded(source, parameters.crop or 1), parameters.crop or 1, cache=0
-        )
-        self._scenes = _Remembered(fitted, CACHE_BYTES)
+        resized = Resized(source, parameters.crop or 1, max_pixels=MAX_PIXELS)
+        self._scenes = Cached(resized, max_bytes=CACHE_BYTES)
         self._draw = tf.function(self._drawn, input_signature=[tf.TensorSpec([], tf.int64)])
 
     def _drawn(self, index):
         p = self.parameters
-        # Without the device, a machine's GPU would round otherwise than its processor.
+        # A GPU would round differently from a CPU.
         with tf.device("CPU:0"):
             key = tf.constant([p.seed, 0], tf.int32)
             return pipeline.example(key, index, self._scenes, p.crop, p.sampler, p.realism)
@@ -119,7 +81,7 @@ class Generator:
                 f"image {index}: its scene must fit into memory; received {error.message}"
             ) from error
         except tf.errors.OpError as error:
-            # TensorFlow wraps what a source raised into text of its own.
+            # TensorFlow turns an exception of a source into text.
             if self._scenes.error is not None:
                 raise self._scenes.error from error
             raise
@@ -129,7 +91,7 @@ class Generator:
         """Example number `index`."""
         drawn, p = self.drawn(index), self.parameters
         example = {
-            "image": np.rint(drawn["image"] * 255).astype(np.uint8),
+            "image": to_uint8(drawn["image"]),
             "defocus": drawn["defocus"][..., 0],
             "name": self.source.name(int(drawn["scene"])),
             "seed": p.seed,
@@ -144,7 +106,7 @@ class Generator:
             stored = values["defocus_map"], values["image"]
         else:
             sigma_px = optics.defocus_to_sigma(example["defocus"])
-            arrays = records.folder_files(name, example["image"], sigma_px, p.encoding)
+            arrays = folders.folder_files(name, example["image"], sigma_px, p.encoding)
             parts = {path: encode_png(array) for path, array in arrays.items()}
             stored = tuple(parts.values())
         return Encoded(index, parts, self._about(name, drawn, *stored))
@@ -155,7 +117,7 @@ class Generator:
         return {
             "name": name,
             "scene": self.source.name(scene),
-            "source": sources.origin(self.source, scene),
+            "source": origin(self.source, scene),
             **made,
             "height": drawn["image"].shape[0],
             "width": drawn["image"].shape[1],
@@ -166,7 +128,7 @@ class Generator:
         }
 
     def encoded_all(self, indices):
-        """The examples of `indices`, in order, `threads` of them made at a time."""
+        """The examples of `indices`, in order, `threads` of them at a time."""
         if self.threads == 1:
             yield from map(self.encoded, indices)
             return
@@ -178,65 +140,5 @@ class Generator:
 
 
 def _number(value) -> float:
-    """The shortest decimal that is this float32."""
+    """The shortest decimal that rounds to this float32."""
     return float(str(np.float32(value)))
-
-
-class _Bounded:
-    """A source that refuses scenes which resizing to the crop would blow up."""
-
-    def __init__(self, source, crop: int):
-        self.source, self.crop = source, crop
-        self.name = source.name
-
-    def __len__(self):
-        return len(self.source)
-
-    def read(self, i):
-        image, depth = self.source.read(i)
-        height, width = depth.shape
-        pixels = height * width * max(1.0, self.crop / min(height, width)) ** 2
-        if pixels > MOST_PIXELS:
-            raise DataFileError(
-                f"{self.name(i)}: a scene must have at most {MOST_PIXELS / 1e6:.0f} megapixels "
-                f"once its short side is enlarged to the crop of {self.crop} px; received "
-                f"{height} x {width} px, which becomes {pixels / 1e6:.0f} megapixels"
-            )
-        return image, depth
-
-
-class _Remembered:
-    """A source whose scenes used last are kept, up to a number of bytes; safe in threads.
-
-    `error`: what the source raised first, or None.
-    """
-
-    def __init__(self, source, most_bytes: int):
-        self.source, self.most_bytes = source, most_bytes
-        self.name, self.error = source.name, None
-        self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
-
-    def __len__(self):
-        return len(self.source)
-
-    def read(self, i):
-        with self._lock:
-            if i in self._kept:
-                self._kept.move_to_end(i)
-                return self._kept[i]
-        try:
-            planes = self.source.read(i)
-        except Exception as error:
-            self.error = self.error or error
-            raise
-        with self._lock:
-            if i not in self._kept:
-                self._kept[i] = planes
-                self._bytes += _bytes(planes)
-            while self._bytes > self.most_bytes:
-                self._bytes -= _bytes(self._kept.popitem(last=False)[1])
-        return planes
-
-
-def _bytes(planes) -> int:
-    return sum(plane.nbytes for plane in planes)

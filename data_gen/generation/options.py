@@ -1,17 +1,20 @@
-"""Command-line options of the programs that write datasets, and the source they name."""
+"""Command-line options shared by the programs that write datasets, and the source they select.
+
+Code that reads files or renders is imported only when a source is opened, so --help is fast.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import tyro
 
-from data_gen import pipeline
-from data_gen.generation import generator as generation
-from data_gen.sources import rgbd as sources
+from data_gen.generation.parameters import DatasetParameters
 
 PROCEDURAL = "procedural"
 PROCEDURAL_SIDE = 480
+# The keys of `layouts.LAYOUTS`, and auto: the first that fits.
+LayoutOrAuto = Literal["auto", "sintel", "synthia", "syndof-input", "middlebury", "folder"]
 
 
 @dataclass(frozen=True)
@@ -20,36 +23,34 @@ class SourceOptions:
 
     source: tuple[str, ...] = ()
     """A layout (sintel, synthia, middlebury, syndof-input, folder, auto) of the folders in --root;
-    or, without --root, the folders themselves. None: the embedded procedural scenes."""
+    or, without --root, the folders themselves. Default: built-in procedural scenes."""
     root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
-    source_layout: Literal["auto", "sintel", "synthia", "middlebury", "syndof-input", "folder"] = (
-        "auto"
-    )
-    """Layout of the folders where --source names folders."""
+    source_layout: LayoutOrAuto = "auto"
+    """Layout of the folders, if --source names folders."""
     depth: Literal["auto", "metric", "inverse"] = "auto"
-    """What plain depth files hold: larger = farther (metric) or larger = nearer (inverse)."""
+    """Meaning of plain depth files: larger = farther (metric) or larger = nearer (inverse)."""
     far: float | None = None
-    """Far plane in the depth files' unit: sky is put there."""
+    """Far plane, in the unit of the depth files: sky is placed there."""
     bgr_scenes: tuple[str, ...] = ()
-    """Patterns of scene names whose images have red and blue swapped, as 'nyu_*'."""
+    """Patterns of scene names whose images have red and blue swapped, e.g. 'nyu_*'."""
     distinct: int | None = None
     """Keep only scenes whose perceptual hashes differ by more than this many of 256 bits."""
 
     def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
-        """The folders, none for the procedural scenes, and their layout; ValueError."""
-        layouts = ("auto", *sources.LAYOUTS)
+        """The folders (none: procedural scenes) and their layout; ValueError on a conflict."""
+        known = get_args(LayoutOrAuto)
         if self.root:
-            if len(self.source) > 1 or (self.source and self.source[0] not in layouts):
+            if len(self.source) > 1 or (self.source and self.source[0] not in known):
                 raise ValueError(
-                    f"beside --root, --source must be one of {', '.join(layouts)}; received "
+                    f"with --root, --source must be one of {', '.join(known)}; received "
                     f"{' '.join(self.source)}"
                 )
             return self.root, self.source[0] if self.source else self.source_layout
         if self.source in ((), (PROCEDURAL,)):
             return (), "auto"
         for name in self.source:
-            if name in layouts and not Path(name).is_dir():
+            if name in known and not Path(name).is_dir():
                 raise ValueError(
                     f"--source with the name of a layout must come with --root and its folders; "
                     f"received --source {name} alone"
@@ -59,35 +60,37 @@ class SourceOptions:
 
 def open_source(
     options: SourceOptions,
-    dataset: generation.DatasetParameters,
+    dataset: DatasetParameters,
     report=None,
     progress=iter,
     localise=str,
 ):
-    """(source, its origin in words, further parameters) of the options.
+    """Opens the source: (source, description of its origin, further parameters).
 
     Args:
-        report: folder where the choice of distinct scenes is described, or None.
-        progress: wraps the work of that choice, as tqdm does.
-        localise: makes a root that is not a local folder one.
-    Raises ValueError, `DataFileError`: options that contradict, folders without scenes.
+        report: folder for the report on the selection of distinct scenes, or None.
+        progress: wraps the iterable of that selection, as tqdm does.
+        localise: turns a remote root into a local folder.
+    Raises ValueError (conflicting options), `DataFileError` (folders without scenes).
     """
+    from data_gen import pipeline
+    from data_gen.sources import rgbd
+    from data_gen.sources.base import concat
+
     roots, layout = options.roots_and_layout()
     if roots:
         opened = [
-            sources.open_source(
-                localise(root), layout, options.depth, options.bgr_scenes, options.far
-            )
+            rgbd.open_source(localise(root), layout, options.depth, options.bgr_scenes, options.far)
             for root in roots
         ]
-        source, origin = sources.join(opened), ", ".join(roots)
+        source, origin = concat(opened), ", ".join(roots)
     else:
         side = max(PROCEDURAL_SIDE, dataset.crop)
         source = pipeline.ProceduralScenes(dataset.seed, dataset.count, side, side)
         origin = PROCEDURAL
     more = {}
     if roots:
-        # Other readings of the same files make other images.
+        # Reading the same files differently yields different images.
         more = {
             "source_layout": layout,
             "depth": options.depth,
@@ -102,6 +105,6 @@ def open_source(
     return source, origin, more
 
 
-# The dataset's own parameters stand among the options without a prefix.
-Dataset = tyro.conf.OmitArgPrefixes[generation.DatasetParameters]
+# These groups of options have no prefix on the command line.
+Dataset = tyro.conf.OmitArgPrefixes[DatasetParameters]
 Scenes = tyro.conf.OmitArgPrefixes[SourceOptions]

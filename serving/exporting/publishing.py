@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data_gen.generation.store import Lock
+from data_gen.io.locks import FolderLock
 from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.prediction.map_files import Metadata
 from dmenet_tf.weights.load import TrainedModel
@@ -58,7 +58,7 @@ def publish(
     _check_finite(trained.model)
     fields = model_fields(trained, recommended_side)
     out = Path(out)
-    with Lock(out):
+    with FolderLock(out):
         for path in out.glob(f"{_UNFINISHED}*"):  # left by killed exporters: we hold the lock
             shutil.rmtree(path, ignore_errors=True)
         version = _free_version(out) if version is None else version

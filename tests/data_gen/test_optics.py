@@ -1,11 +1,13 @@
-"""Units, the thin lens, both samplers, and the encodings of the map."""
+"""Units, and the encodings of the map."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from data_gen import optics
-from data_gen.optics import ENCODINGS, Lens
+from data_gen.optics import ENCODINGS
 
 
 def test_units_by_hand():
@@ -21,86 +23,11 @@ def test_units_by_hand():
         np.testing.assert_allclose(back(there(np.linspace(0, 7, 8))), np.linspace(0, 7, 8))
 
 
-def test_thin_lens_by_hand():
-    lens = Lens(focus_distance=2.0, alpha_px=10.0)
-    # x = 1: 10*(1 - 2)/1 = -10 (nearer than focus); x = 2: 0; x = 4: 10*2/4 = 5.
-    depth = tf.constant([1.0, 2.0, 4.0])
-    np.testing.assert_allclose(optics.signed_coc_px(depth, lens), [-10, 0, 5])
-    np.testing.assert_allclose(optics.defocus_map(depth, lens), [10 / 28, 0, 5 / 28])
-    # The generator's lens: a COC of 1 px is sharp, so 10 px blur like 9.
-    sharp = lens._replace(sharp_coc_px=1.0)
-    np.testing.assert_allclose(optics.defocus_map(depth, sharp), [9 / 28, 0, 4 / 28], rtol=1e-6)
-
-
 def test_alpha_of_a_camera_by_hand():
     # F = 50, S1 = 1050: f1 = 50*1050/1000 = 52.5 mm, f1/S1 = 0.05; D = 50/2 = 25 mm: 1.25 mm,
     # at 4 px/mm: 5 px.
     assert optics.alpha_from_camera(50.0, 1050.0, 2.0, 4.0) == pytest.approx(5.0)
     assert optics.f_number_from_alpha(5.0, 50.0, 1050.0, 4.0) == pytest.approx(2.0)
-
-
-@pytest.mark.parametrize("scene", ["sintel", "synthia", "middlebury"])
-def test_coc_agrees_with_the_generators_layers(shared, scene):
-    reference = np.load(shared / "reference" / "render" / f"{scene}.npz")
-    focus = float(reference["focus_distance_mm"])
-    pixels_per_mm = 160 / optics.SENSOR_WIDTH_MM
-    alpha = optics.alpha_from_camera(
-        float(reference["focal_length_mm"]), focus, float(reference["f_number"]), pixels_per_mm
-    )
-    depth = reference["depth_mm"].astype(np.float64)
-    coc_px = np.abs(optics.signed_coc_px(depth, Lens(focus, alpha)))
-    # The generator keeps one decimal of the COC.
-    layers = reference["layer_coc_px"][reference["layer_index"]]
-    assert np.abs(coc_px - layers).max() < 0.0501
-
-
-def draws(sampler, near, far, count=400):
-    lenses = [optics.LENS_SAMPLERS[sampler]([7, i], near, far) for i in range(count)]
-    return np.array([[float(v) for v in lens] for lens in lenses])
-
-
-@pytest.mark.parametrize("near, far", [(1.0, 2.0), (0.5, 60.0)])
-def test_paper_sampler(near, far):
-    focus, alpha, sharp = draws("paper", near, far).T
-    assert (sharp == 0).all()
-    assert (focus >= near).all() and (focus <= far).all()
-    assert abs(focus.mean() - (near + far) / 2) < 0.1 * (far - near)  # uniform
-    largest = alpha * np.maximum((far - focus) / far, (focus - near) / near)
-    # alpha ~ U[0, alpha_up], so the largest COC is uniform on [0, c_max] whatever S1 is.
-    assert largest.max() <= optics.C_MAX_PX * (1 + 1e-5)
-    deciles = np.quantile(largest / optics.C_MAX_PX, np.linspace(0.1, 0.9, 9))
-    np.testing.assert_allclose(deciles, np.linspace(0.1, 0.9, 9), atol=0.08)
-
-
-def test_generator_sampler():
-    near, far = 1.0, 3.0
-    focus, alpha, sharp = draws("generator", near, far).T
-    assert (sharp == 1).all()
-    assert 0.68 < (focus < 2.0).mean() < 0.82  # three of four in the near half
-    largest = alpha * np.maximum((far - focus) / far, (focus - near) / near)
-    np.testing.assert_allclose(largest, 29.0, rtol=1e-4)
-
-
-def test_samplers_are_pure_functions_of_their_seed():
-    first, again = draws("paper", 1.0, 2.0, 5), draws("paper", 1.0, 2.0, 5)
-    np.testing.assert_array_equal(first, again)
-    assert len(np.unique(first[:, 0])) == 5
-
-
-def test_flat_scene_has_no_blur_and_no_nan():
-    lens = optics.sample_lens_paper([1, 2], 2.0, 2.0)
-    assert float(lens.alpha_px) == 0.0
-    assert float(optics.defocus_map(tf.constant([2.0]), lens)[0]) == 0.0
-
-
-def test_sampler_inside_dataset_map():
-    dataset = tf.data.Dataset.range(3).map(
-        lambda i: optics.sample_lens_paper(tf.stack([1, tf.cast(i, tf.int32)]), 1.0, 2.0)[:2]
-    )
-    for i, (focus, alpha) in enumerate(dataset):
-        eager = optics.sample_lens_paper([1, i], 1.0, 2.0)
-        assert float(focus) == pytest.approx(float(eager.focus_distance), rel=1e-6)
-        assert float(alpha) == pytest.approx(float(eager.alpha_px), rel=1e-6)
 
 
 # sigma 3.5 px. paper: 65535/2 = 32767.5 -> 32768 (to even); label 3.5/7. generator: 35; 3.5/7.
@@ -146,3 +73,82 @@ def test_values_above_the_maximum_are_refused():
         ENCODINGS["paper"].encode([0.0, 9.0])
     with pytest.raises(ValueError, match="sigma_px must lie in"):
         ENCODINGS["paper"].encode([float("nan")])
+
+
+# --- for any numbers -----------------------------------------------------------------------------
+
+SCHEMES = st.sampled_from(list(ENCODINGS.values()))
+SIGMAS_PX = st.floats(0, optics.SIGMA_MAX_PX)
+TOO_LARGE_PX = st.floats(optics.SIGMA_MAX_PX + 1e-3)
+NO_SIGMAS_PX = TOO_LARGE_PX | st.floats(max_value=-1e-9) | st.just(float("nan"))
+MAPS_PX = arrays(np.float64, array_shapes(max_dims=2, max_side=5), elements=SIGMAS_PX)
+
+
+@given(SCHEMES, MAPS_PX)
+def test_a_map_survives_storing_to_half_a_step(scheme, sigma_px):
+    stored = scheme.encode(sigma_px)
+    assert stored.dtype == np.uint16 and stored.shape == sigma_px.shape
+    assert stored.max() <= scheme.stored_max
+    decoded = scheme.decode(stored)
+    half_step_px = 0.5 / (scheme.scale * scheme.gain)
+    # float32 in `decode`: some roundings of numbers up to 15, 2^-23 * 15 = 2e-6 each.
+    assert np.abs(decoded - sigma_px).max() <= half_step_px + 1e-5
+    np.testing.assert_array_equal(scheme.encode(decoded), stored)
+
+
+@given(SCHEMES, st.data())
+def test_every_legal_number_is_one_sigma_and_comes_back(scheme, data):
+    low = int(scheme.encode(0.0))
+    stored = data.draw(arrays(np.uint16, 4, elements=st.integers(low, scheme.stored_max)))
+    np.testing.assert_array_equal(scheme.encode(scheme.decode(stored)), stored)
+
+
+@given(SCHEMES, SIGMAS_PX, SIGMAS_PX)
+def test_more_blur_is_never_a_smaller_number(scheme, a, b):
+    low, high = sorted((a, b))
+    assert scheme.encode(low) <= scheme.encode(high)
+    assert scheme.sigma_to_label(low) <= scheme.sigma_to_label(high) <= 1 + 1e-12
+
+
+@given(SCHEMES, SIGMAS_PX)
+def test_labels_come_back(scheme, sigma_px):
+    label = np.float64(scheme.sigma_to_label(sigma_px))
+    assert abs(scheme.label_to_sigma(label) - sigma_px) <= 1e-6
+
+
+@given(SCHEMES, NO_SIGMAS_PX)
+def test_a_sigma_beyond_the_range_is_refused(scheme, sigma_px):
+    with pytest.raises(ValueError, match="sigma_px must lie in"):
+        scheme.encode([1.0, sigma_px])
+
+
+@given(SCHEMES, st.floats(0, 1e-4))
+def test_a_rounding_error_beyond_a_full_blur_is_a_full_blur(scheme, excess_px):
+    assert scheme.encode(optics.SIGMA_MAX_PX + excess_px) == scheme.stored_max
+
+
+@given(SCHEMES, st.integers(1, 10**6), st.booleans())
+def test_a_number_beyond_the_range_is_refused_and_named(scheme, beyond, negative):
+    wrong = -beyond if negative else scheme.stored_max + beyond
+    with pytest.raises(ValueError, match=f"'{scheme.name}' .* received {wrong}: is it in another"):
+        scheme.decode(np.array([scheme.stored_max, wrong], np.int64))
+
+
+@given(st.floats(0, 28))
+def test_units_are_one_another(coc_px):
+    sigma_px, defocus = optics.coc_to_sigma(coc_px), optics.coc_to_defocus(coc_px)
+    assert optics.sigma_to_defocus(sigma_px) == pytest.approx(defocus, rel=1e-15)
+    for there, back in (
+        (optics.coc_to_sigma, optics.sigma_to_coc),
+        (optics.coc_to_defocus, optics.defocus_to_coc),
+    ):
+        assert back(there(coc_px)) == pytest.approx(coc_px, rel=1e-15)
+
+
+@given(st.floats(5, 400), st.floats(1.5, 1e4), st.floats(0.7, 32), st.floats(1, 400))
+def test_a_camera_has_one_f_number_for_an_alpha(focal_mm, ratio, f_number, pixels_per_mm):
+    camera = (focal_mm, focal_mm * ratio)
+    alpha_px = optics.alpha_from_camera(*camera, f_number, pixels_per_mm)
+    assert alpha_px > 0
+    back = optics.f_number_from_alpha(alpha_px, *camera, pixels_per_mm)
+    assert back == pytest.approx(f_number, rel=1e-12)

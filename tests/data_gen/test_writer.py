@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from data_gen import __main__ as command
-from data_gen.dataset import records
+from data_gen.dataset import folders, records
 from data_gen.io import images as imagefiles
 from tests.support.paths import ROOT
 
 
-def run(*arguments, workers=1):
-    return command.main([str(argument) for argument in (*arguments, "--workers", workers)])
+def run(*arguments, jobs=1):
+    return command.main([str(argument) for argument in (*arguments, "--jobs", jobs)])
 
 
 def contents(folder):
@@ -59,7 +59,7 @@ def test_folders_hold_the_same_pixels_as_records(tmp_path):
     options = ["--count", "3", "--crop", "32"]
     assert run("--out", tmp_path / "r", *options) == 0
     assert run("--out", tmp_path / "f", *options, "--layout", "folders") == 0
-    shards, folder = records.open_records(tmp_path / "r"), records.open_folder(tmp_path / "f")
+    shards, folder = records.open_records(tmp_path / "r"), folders.open_folder(tmp_path / "f")
     for index in range(3):
         for a, b in zip(shards.read(index), folder.read(index), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -69,20 +69,22 @@ def test_folders_in_the_authors_encoding(tmp_path):
     options = ["--count", "2", "--crop", "32", "--layout", "folders", "--encoding", "released"]
     assert run("--out", tmp_path, *options) == 0
     assert json.loads((tmp_path / "dataset.json").read_text())["encoding"] == "released"
-    assert records.open_folder(tmp_path).encoding == "released"
+    assert folders.open_folder(tmp_path).encoding == "released"
 
 
 def test_other_parameters_do_not_continue_a_dataset(tmp_path, capsys):
     assert run("--out", tmp_path, "--count", 2, "--crop", 32) == 0
     assert run("--out", tmp_path, "--count", 2, "--crop", 32, "--seed", 9) == 1
     error = capsys.readouterr().err
-    assert "continued with the parameters it was begun with; received seed 9 instead of 0" in error
+    assert (
+        "continued with the parameters it was started with; received seed 9 instead of 0" in error
+    )
 
 
 def test_whole_scenes_of_a_source(tmp_path, shared):
     source = shared / "data" / "native"
     assert run("--source", source, "--out", tmp_path, "--count", 1, "--layout", "folders") == 0
-    image, defocus = records.open_folder(tmp_path).read(0)
+    image, defocus = folders.open_folder(tmp_path).read(0)
     assert image.shape[:2] == defocus.shape and min(defocus.shape) >= 436
 
 
@@ -97,7 +99,7 @@ def test_a_line_for_each_image_says_how_it_was_made(tmp_path, scenes, layout):
     lines = lines_of(tmp_path / "out")
     assert [line["index"] for line in lines] == list(range(10))
     assert {line["scene"] for line in lines} == {"a", "b", "c"}
-    opened = (records.open_records if layout == "records" else records.open_folder)(
+    opened = (records.open_records if layout == "records" else folders.open_folder)(
         tmp_path / "out"
     )
     for index, line in enumerate(lines):
@@ -138,7 +140,7 @@ def test_several_roots_and_the_form_with_a_layout(tmp_path, scenes):
 def test_the_same_bytes_from_two_workers(tmp_path, scenes):
     options = ["--root", scenes, "--count", 9, "--crop", 32, "--shard-size", 2]
     assert run("--out", tmp_path / "one", *options) == 0
-    assert run("--out", tmp_path / "two", *options, workers=2) == 0
+    assert run("--out", tmp_path / "two", *options, jobs=2) == 0
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
@@ -186,7 +188,7 @@ def kill_group(process):
 def test_killed_and_continued(tmp_path, scenes):
     options = ["--root", scenes, "--count", 60, "--crop", 32, "--shard-size", 1, "--seed", 2]
     out = tmp_path / "out"
-    process = start(out, *options, "--workers", 2)
+    process = start(out, *options, "--jobs", 2)
     wait_for(lambda: any(out.glob("dmenet-*")), process)
     kill_group(process)
     assert not (out / "dataset.json").exists()
@@ -202,7 +204,7 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
     """pytest -m slow -k three_kills: twice the whole group and once a worker, at random moments."""
     data = shared / "data"
     options = ["--root", data / "native", data / "rgbd", "--bgr-scenes", "nyu_*", "--count", 300]
-    options += ["--crop", 240, "--shard-size", 16, "--workers", 2, "--layout", layout]
+    options += ["--crop", 240, "--shard-size", 16, "--jobs", 2, "--layout", layout]
     whole, out = tmp_path / "whole", tmp_path / "out"
     process = start(whole, *options)
     assert process.wait() == 0, process.communicate()[1]
@@ -223,7 +225,7 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
             os.kill(int(rng.choice(children)), signal.SIGKILL)
             errors = process.communicate()[1].strip().splitlines()
             print(errors[-1])
-            assert process.returncode == 1 and "fewer --workers" in errors[-1]
+            assert process.returncode == 1 and "fewer --jobs" in errors[-1]
         assert not (out / "dataset.json").exists()
     process = start(out, *options)
     assert process.wait() == 0, process.communicate()[1]
@@ -234,12 +236,12 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
 @pytest.mark.slow
 def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path, scenes):
     options = ["--root", scenes, "--count", 400, "--crop", 32, "--shard-size", 2]
-    process = start(tmp_path / "out", *options, "--workers", 2)
+    process = start(tmp_path / "out", *options, "--jobs", 2)
     wait_for(lambda: any((tmp_path / "out").glob("dmenet-*")), process)
     os.killpg(process.pid, signal.SIGINT)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert errors.strip().endswith("the same command continues where it stopped")
+    assert errors.strip().endswith("run the same command again to continue where it stopped")
     assert "Traceback" not in errors
     assert not list((tmp_path / "out").rglob("*.tmp"))
 

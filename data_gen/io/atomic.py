@@ -1,0 +1,35 @@
+"""Atomic writes: a file appears complete or not at all.
+
+Data is written to a temporary file `.NAME.xxxxxxxx.tmp` in the same folder, synced to disk and
+renamed. A killed program can leave only such a temporary file behind.
+"""
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_atomic(path, write: Callable[[Path], object]) -> None:
+    """Calls `write(temporary_path)`, then renames to `path`; creates a missing folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write(temporary)
+        # Without it, a power cut may leave an empty file under the new name.
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path, data: bytes) -> None:
+    """Writes bytes atomically."""
+    write_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_text(path, text: str) -> None:
+    """Writes text atomically, in UTF-8 with "\\n" line ends on every system."""
+    write_bytes(path, text.encode("utf-8"))
