@@ -1,4 +1,4 @@
-"""What is settled before TensorFlow is imported, whatever the user's environment says."""
+"""What is set before TensorFlow is imported, whatever the user's environment says."""
 
 import json
 import os
