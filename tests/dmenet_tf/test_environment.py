@@ -47,6 +47,7 @@ def test_a_library_leaves_the_notebooks_pictures_alone(variables):
     assert variables["MPLBACKEND"] == "module://of.a_notebook"
 
 
+@pytest.mark.process
 def test_a_network_is_the_same_under_other_settings_of_keras(tmp_path):
     settings = {"floatx": "float16", "epsilon": 1e-3, "backend": "torch"}
     settings |= {"image_data_format": "channels_first"}
