@@ -183,7 +183,7 @@ def _write(trained, folder: Path) -> None:
 def _write_metadata(trained, figures: dict, folder: Path) -> None:
     import tensorflow as tf
 
-    from dmenet_tf.prediction.map_files import Metadata
+    from dmenet_tf.prediction.metadata import Metadata
 
     about = {
         "name": contract.MODEL_NAME,

@@ -20,7 +20,7 @@ from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.prediction.local import Predictor
-from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import measure
 from dmenet_tf.weights.load import AUTHORS_TERMS, TrainedModel
 from serving import contract, export
@@ -66,7 +66,8 @@ def sigma_of_png(data):
 
 def test_the_contract_speaks_the_projects_units():
     assert contract.SIGMA_MAX_PX == SIGMA_MAX_PX
-    assert tuple(Metadata.__dataclass_fields__) == contract.MODEL_FIELDS
+    assert tuple(Metadata("m", "paper").as_dict()) == contract.MODEL_FIELDS
+    assert set(contract.OPTIONAL_MODEL_FIELDS) <= set(Metadata.__dataclass_fields__)
 
 
 def test_signatures_are_the_contracts(served):
