@@ -136,9 +136,10 @@ def predict(options) -> int:
     _check(options)
     with quiet_native_stderr():
         from dmenet_tf.prediction.folders import Folder
-        from dmenet_tf.prediction.predictor import check_options
+        from dmenet_tf.prediction.predictor import check_max_side, check_tile
 
-    check_options(options.tile, options.max_side)
+    check_tile(options.tile)
+    check_max_side(options.max_side)
     with _server(options) if options.server else _network(options) as predictor:
         if predictor.metadata.licence:
             print(f"note: {predictor.metadata.licence}", file=sys.stderr)
@@ -172,7 +173,7 @@ def _network(options):
     with quiet_native_stderr():
         from dmenet_tf.prediction.local import Predictor
 
-    return Predictor(options.weights, tile=options.tile, max_side=options.max_side)
+    return Predictor(options.weights, tile=options.tile)
 
 
 def _server(options):
@@ -190,13 +191,12 @@ def _server(options):
         options.server,
         client_options,
         tile=options.tile,
-        max_side=options.max_side,
         exact=options.exact,
         on_retry=lambda line: tqdm.write(line, file=sys.stderr),
     )
     try:
         # A wrong address should not take as long to tell as a server that starts anew.
-        predictor.ask_metadata(min(FIRST_ANSWER_S, client_options.retry_s))
+        predictor.backend.ask_metadata(min(FIRST_ANSWER_S, client_options.retry_s))
     except BaseException:
         predictor.close()
         raise

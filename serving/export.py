@@ -22,10 +22,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the kernels that will serve
-
 from data_gen.generation.store import Lock
+from data_gen.installation import not_installed
+from dmenet_tf import environment
 from dmenet_tf.console import Parser, quiet_native_stderr
 from serving import contract
 
@@ -64,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
+    environment.prepare()
     try:
         options = build_parser().parse_args(argv)
         _check_version(options.version)
@@ -78,7 +78,7 @@ def main(argv=None) -> int:
         trained = load_weights(options.checkpoint, LATEST if options.last else BEST)
         folder = export(trained, options.out, options.version)
     except ImportError as error:
-        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
+        print(f"error: {not_installed('`dmenet export`', error, 'serving')}", file=sys.stderr)
         return 1
     except (OSError, ValueError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -114,7 +114,7 @@ def export(trained, out, version: int | None = None) -> Path:
     outputs are not the Keras model's, OSError where it cannot be written. Nothing is published
     then.
     """
-    from serving.exporting.verification import verify
+    from serving.exporting import verification
 
     _check_version(version)
     _check_finite(trained.model)
@@ -133,7 +133,8 @@ def export(trained, out, version: int | None = None) -> Path:
         try:
             with quiet_native_stderr():
                 _write(trained, folder)
-                figures = verify(folder, trained)
+                figures = verification.differences(folder, trained)
+            _judge(figures, verification.rounding(trained))
             _write_metadata(trained, figures, folder)
             _bring_to_disk(folder)
             folder.rename(final)
@@ -162,6 +163,16 @@ def _check_finite(model) -> None:
             )
 
 
+def _judge(differences: dict[str, float], allowed: dict[str, float]) -> None:
+    """Raises PublishError where a difference is larger than allowed, or is NaN."""
+    beyond = {name: value for name, value in differences.items() if not value <= allowed[name]}
+    if beyond:
+        raise PublishError(
+            f"the exported model must answer as the Keras model does, to {allowed}; received "
+            f"differences of {beyond}. Nothing was published"
+        )
+
+
 def _free_version(out: Path) -> int:
     return 1 + max((int(p.name) for p in out.iterdir() if p.name.isdecimal()), default=0)
 
@@ -183,7 +194,7 @@ def _write(trained, folder: Path) -> None:
 def _write_metadata(trained, figures: dict, folder: Path) -> None:
     import tensorflow as tf
 
-    from dmenet_tf.prediction.map_files import Metadata
+    from dmenet_tf.prediction.metadata import Metadata
 
     about = {
         "name": contract.MODEL_NAME,

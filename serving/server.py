@@ -17,10 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow is imported; nearly twice as fast (dmenet_tf/networks/folding.py).
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
+from data_gen.installation import not_installed
+from dmenet_tf import environment
 from dmenet_tf.console import quiet_native_stderr
 from serving import contract
 from serving.embedded.memory import limit_arenas
@@ -46,6 +44,7 @@ class Server:
     """
 
     def __init__(self, options: ServerOptions):
+        from serving.embedded import loading
         from serving.embedded.health import Health
         from serving.embedded.metrics import Metrics
         from serving.embedded.scheduling import Scheduler
@@ -58,7 +57,7 @@ class Server:
         self.scheduler = Scheduler(options.concurrency, options.queue, options.max_batch)
         self.metrics = Metrics(lambda: self.scheduler.waiting)
         self._health = Health()
-        self.versions = Versions(_configs(options), partial(_load, options), self._changed)
+        self.versions = Versions(_configs(options), partial(loading.load, options), self._changed)
         self.service = Service(self.versions, self.scheduler, self.metrics, options.batch_pixels)
         self._grpc = self._make_grpc_server()
         self.port = self._bind(wanted_port)
@@ -165,19 +164,6 @@ def _configs(options: ServerOptions):
     return lambda: model_config.models_in(options.models)
 
 
-def _load(options: ServerOptions, folder: Path):
-    from serving.saved_model.session import LoadedModel
-    from serving.saved_model.warmup import warm_up
-
-    model = LoadedModel(folder, options.concurrency, options.max_batch, options.threads)
-    try:
-        warm_up(model, folder)
-    except BaseException:
-        model.close()
-        raise
-    return model
-
-
 def _credentials(options: ServerOptions):
     import grpc
 
@@ -193,13 +179,14 @@ def _credentials(options: ServerOptions):
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
+    environment.prepare()
     try:
         values = vars(build_parser().parse_args(argv))
         if values["metrics_port"] < 0:
             values["metrics_port"] = None
         return serve(ServerOptions(**values))
     except ImportError as error:
-        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
+        print(f"error: {not_installed('`dmenet serve`', error, 'serving')}", file=sys.stderr)
         return 1
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

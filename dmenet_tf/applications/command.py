@@ -77,8 +77,8 @@ def _predicted(options):
         )
     from dmenet_tf.prediction.local import Predictor  # imports TensorFlow
 
-    predictor = Predictor(options.weights, max_side=options.max_side)
-    return lambda _, image: predictor.sigma_px(image)
+    predictor = Predictor(options.weights)
+    return lambda _, image: predictor.sigma_px(image, max_side=options.max_side)
 
 
 def _stored(options, photos):

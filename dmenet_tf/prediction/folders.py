@@ -17,7 +17,10 @@ from data_gen.io.images import DataFileError
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction import summaries
 from dmenet_tf.prediction.inputs import Photo
-from dmenet_tf.prediction.map_files import Metadata, write_map
+from dmenet_tf.prediction.map_files import write_map
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.predictor import resolved_side
+from dmenet_tf.prediction.sharpness import sharp_below_px
 from dmenet_tf.prediction.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
 
 EXIT_UNREADABLE = 3
@@ -29,7 +32,7 @@ class Folder:
 
     Args:
         options: of `dmenet_tf.predict.build_parser`.
-        predictor: an `AnySizePredictor`.
+        predictor: a `dmenet_tf.prediction.predictor.Predictor`.
         jobs: photos at a time, each read, predicted and written by a thread: for a predictor that
             threads may share and that mostly waits. As many photos are in memory, never more.
         differs: what else the files depend on, {name: value}.
@@ -119,7 +122,7 @@ class Folder:
         made_with = {
             "model": model.model,
             "version": model.version,
-            "max_side": self.options.max_side,
+            "max_side": resolved_side(self.options.max_side, model),
             "sharp_below": self.options.sharp_below,
             **self.differs,
         }
@@ -139,20 +142,22 @@ class Folder:
         )
 
     def _write_photo(self, photo: Photo, image) -> None:
-        shape = image.shape[:2]
         made_from = self._made_with(photo, self.predictor.metadata)  # before it might change
         started = time.monotonic()
-        sigma_px, metadata = self.predictor.predict(image)
+        made = self.predictor.predict(image, max_side=self.options.max_side)
         seconds = time.monotonic() - started
-        made_with = made_from | {"model": metadata.model, "version": metadata.version}
+        sigma_px, metadata = made.sigma_px, made.metadata
+        made_with = made_from | {
+            "model": metadata.model, "version": metadata.version, "max_side": metadata.max_side,
+        }  # fmt: skip
         # Forms that stand there from another model or photo would contradict the new summary.
         present = summaries.forms_present(self.out, photo.name)
         for form in dict.fromkeys([*self.forms, *present]):
             path = output_path(self.out, photo.name, SUFFIXES[form])
             write_map(path, form, sigma_px, metadata, image)
-        # The network cannot tell less than its own pixel, which of a reduced photo is larger.
-        sharp_below_px = self.options.sharp_below / self.predictor.scale(*shape)
-        figures = summaries.measure(sigma_px, sharp_below_px, metadata.sigma_max_px)
+        limit_px = sharp_below_px(made.scale, self.options.sharp_below)
+        figures = summaries.measure(sigma_px, limit_px, metadata.sigma_max_px)
+        shape = image.shape[:2]
         values = summaries.summary(photo, shape, figures, seconds, metadata, made_with)
         summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)
 

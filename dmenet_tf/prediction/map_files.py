@@ -20,17 +20,14 @@ What their ends stand for, and which part of the picture is the map (the scale i
 stands in the PNG text `DMENet-colours`.
 """
 
-import dataclasses
-import importlib.metadata
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from data_gen.io.images import DataFileError, read_bytes, write_atomic
-from data_gen.optics import SIGMA_MAX_PX
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import SUFFIXES
 from dmenet_tf.visualization import (
     ColourRange,
@@ -45,41 +42,6 @@ PNG_KEY, COLOURS_KEY = "DMENet", "DMENet-colours"
 _TIFF_DESCRIPTION, _TIFF_SOFTWARE = 270, 305
 _PNG_MAX = 65535
 _FAST_PNG = 3  # zlib level: half the time of the default for a few per cent of size
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What a map's file must say about itself."""
-
-    model: str
-    """`TrainedModel.identity`."""
-    encoding: str
-    """Of the network's label, a key of `data_gen.optics.ENCODINGS`; files hold sigma_px."""
-    sigma_max_px: float = SIGMA_MAX_PX
-    """The value that the end of a bounded scale stands for."""
-    units: str = "sigma_px: Gaussian standard deviation of the blur, in pixels of the photo"
-    version: str = ""
-    """Of this program."""
-    licence: str = ""
-    """Terms of the model's weights, where there are any to mention."""
-
-    @classmethod
-    def of(cls, trained) -> "Metadata":
-        """Of a `weights.TrainedModel`."""
-        return cls(
-            trained.identity, trained.encoding, version=program_version(), licence=trained.licence
-        )
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-
-def program_version() -> str:
-    """The installed version; "unknown" where the package runs without being installed."""
-    try:
-        return importlib.metadata.version("dmenet-tf")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 # --- writing ---------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from serving.embedded.errors import RequestError, invalid, unavailable
 from serving.embedded.metrics import Metrics
 from serving.embedded.scheduling import Scheduler
 from serving.embedded.versions import Version, Versions
-from serving.saved_model.session import Signature, short_message
+from serving.saved_model.session import Signature, UnknownSignature, short_message
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
@@ -157,7 +157,7 @@ class Service:
         request = _parse(data, predict_pb2.PredictRequest)
         with self._version(request.model_spec) as version:
             call.model = version.config.name
-            signature = version.model.signature(request.model_spec.signature_name)
+            signature = _signature(version, request.model_spec.signature_name)
             call.signature = signature.name
             names = _output_names(request, signature)
             arrays = tensors.read_inputs(request.inputs, signature.inputs, _check_shapes)
@@ -241,6 +241,13 @@ def _name(spec) -> str:
 
 def _number(spec) -> int | None:
     return spec.version.value if spec.WhichOneof("version_choice") == "version" else None
+
+
+def _signature(version: Version, name: str) -> Signature:
+    try:
+        return version.model.signature(name)
+    except UnknownSignature as error:
+        raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from None
 
 
 def _output_names(request, signature: Signature) -> list[str]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from data_gen.optics import ENCODINGS
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.networks.folding import fold
-from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 

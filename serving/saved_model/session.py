@@ -6,10 +6,11 @@ can come and go for weeks. The values and the time taken are the same.
 
 A batch goes through TensorFlow's batch function (`BatchFunction`, of
 `tf.nondifferentiable_batch_function`) around the function of a signature. It concatenates along the
-first axis whatever meets in one of its queues. Who may meet is decided before (`scheduling.py`):
-there is one queue for each batch size and place of execution, and a place holds one batch at a
-time, of one shape. So there are a few queues whatever shapes come, none mixes two, and as a
-queue knows the size of the batch to come, it starts with the last member, without a wait.
+first axis whatever meets in one of its queues. Who may meet is decided before
+(`embedded/scheduling.py`): there is one queue for each batch size and place of execution, and a
+place holds one batch at a time, of one shape. So there are a few queues whatever shapes come, none
+mixes two, and as a queue knows the size of the batch to come, it starts with the last member,
+without a wait.
 
 Each batch function holds its own copy of the graph and its constants, and takes as long as a load
 to be warmed up: nothing for a narrow network, 1.6 GB apiece for the paper's width. And a batch
@@ -20,20 +21,22 @@ the cores otherwise). So there are none unless asked for (`max_batch`).
 import re
 from pathlib import Path
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving import contract
-from serving.embedded.errors import RequestError
 
 SERVE_TAG = "serve"
 # A member that never comes (its thread died) does not hold up the others for longer.
 _BATCH_TIMEOUT_US = 1_000_000
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MESSAGE_CHARACTERS = 300
+
+
+class UnknownSignature(ValueError):
+    """A model has no signature of this name; the message lists those that it has."""
 
 
 class Signature:
@@ -59,7 +62,11 @@ class Signature:
         return list(self._batched)
 
     def run(self, arrays: dict, batch=None) -> dict:
-        """Arrays by name -> arrays by name, alone or as a member of `scheduling.Batch`."""
+        """Arrays by name -> arrays by name.
+
+        `batch`: None for a run of its own, or what has `size` and `place`: a batch that as many
+        threads at once take part in, with a run each.
+        """
         feeds = [arrays[name] for name in self.inputs]
         call = self._batched[batch.size, batch.place] if batch and batch.size > 1 else self._alone
         return dict(zip(self.outputs, call(*feeds), strict=True))
@@ -82,7 +89,7 @@ class Signature:
 
 
 class LoadedModel:
-    """The SavedModel in the folder `path`.
+    """The SavedModel in the folder `path`; a context manager, closed at its end.
 
     Args:
         places: executions at a time; max_batch: largest batch, a power of two, 1 for none.
@@ -111,15 +118,20 @@ class LoadedModel:
         self.definitions: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
 
     def signature(self, name: str) -> Signature:
-        """That of a name, where none means the default; FAILED_PRECONDITION where there is none."""
+        """The signature of a name; "" is the default's. Raises `UnknownSignature`."""
         found = self.signatures.get(name or contract.SIGNATURE_IMAGES)
         if found is None:
-            raise RequestError(
-                grpc.StatusCode.FAILED_PRECONDITION,
+            raise UnknownSignature(
                 f"the signature must be one of {', '.join(sorted(self.signatures))}; "
-                f"received {name[:100]!r}",
+                f"received {name[:100]!r}"
             )
         return found
+
+    def __enter__(self) -> "LoadedModel":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
 
     def close(self) -> None:
         """Gives the memory back; nothing may run any more."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_gen.io.images import DataFileError, encode_png
+from dmenet_tf.prediction.predictor import ModelChanged
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
 from tests.support.fake_service import FakeService, brightness, serving
@@ -82,7 +83,8 @@ def test_photos_beyond_the_limits_go_in_tiles(address, service, size):
     with RemotePredictor(address) as predictor:
         sigma_px = predictor.sigma_px(image)
     assert np.abs(sigma_px - brightness(image / 255)).max() <= 0.51 * STEP
-    assert len(service.requests) == {1500: 4, 20: 2, 1: 1}[size[0]]
+    # One more, the first, asks for the model.
+    assert len(service.requests) == 1 + {1500: 4, 20: 2, 1: 1}[size[0]]
 
 
 def test_sides_of_tiles_keep_the_limits():
@@ -104,16 +106,25 @@ def test_sides_of_tiles_keep_the_limits():
 
 def test_smaller_tiles_and_reduced_photos(address, service):
     with RemotePredictor(address, tile=64) as predictor:
-        predictor.sigma_px(photo(128, 64))
-        assert len(service.requests) == 2
+        predictor.sigma_px(photo(128, 64), max_side=0)
+        assert len(service.requests) == 2  # with a size given, nothing is asked before
     image = np.full((100, 200, 3), 51, np.uint8)
-    with RemotePredictor(address, max_side=50) as predictor:
-        prediction = predictor.predict(image)
+    with RemotePredictor(address) as predictor:
+        prediction = predictor.predict(image, max_side=50)
     assert prediction.metadata.sigma_max_px == 28 and prediction.metadata.model == "fake"
     np.testing.assert_allclose(prediction.sigma_px, 4 * 7 * 0.2, atol=4 * STEP)
-    for options in ({"tile": 40}, {"max_side": 2}):
-        with pytest.raises(ValueError, match="16"):
-            RemotePredictor(address, **options)
+    with pytest.raises(ValueError, match="16"):
+        RemotePredictor(address, tile=40)
+
+
+def test_the_size_that_the_servers_model_recommends_is_taken(address, service):
+    service.model["recommended_side"] = 50
+    image = np.full((100, 200, 3), 51, np.uint8)
+    with RemotePredictor(address) as predictor:
+        assert predictor.predict(image).metadata.max_side == 50
+        assert predictor.predict(image, max_side=0).metadata.max_side is None
+        service.model["recommended_side"] = None  # a new version without one
+        assert predictor.predict(image).metadata.max_side is None
 
 
 def test_no_map_is_made_of_two_models(address, service):
@@ -123,17 +134,20 @@ def test_no_map_is_made_of_two_models(address, service):
     service.before = new_version
     with RemotePredictor(address, tile=64) as predictor:
         image = photo(128, 64)
-        prediction = predictor.predict(image)
+        prediction = predictor.predict(image, max_side=0)
         assert prediction.metadata.model == "new" and len(service.requests) == 4
         service.before = lambda number, _: service.model.update(model=str(number))
-        with pytest.raises(ServingError, match="must come from one model") as raised:
+        with pytest.raises(ModelChanged, match="must come from one model") as raised:
             predictor.predict(image)
         assert raised.value.code == "ABORTED"
 
 
 def test_answers_of_another_model_are_refused(address, service):
     with RemotePredictor(address) as predictor:
-        for change in ({"encoding": "other"}, {"sigma_max_px": 9.0}):
+        for change in (
+            {"encoding": "other"}, {"sigma_max_px": 9.0}, {"recommended_side": 3},
+            {"recommended_side": "large"},
+        ):  # fmt: skip
             before = dict(service.model)
             service.model.update(change)
             with pytest.raises(ServingError, match="not of this model") as raised:
@@ -141,7 +155,7 @@ def test_answers_of_another_model_are_refused(address, service):
             assert raised.value.code == "INTERNAL"
             service.model = before
         with pytest.raises(ServingError, match="lacks nothing"):
-            predictor.client.predict_encoded([encode_png(photo())], ("nothing",))
+            predictor.backend.client.predict_encoded([encode_png(photo())], ("nothing",))
     with pytest.raises(DataFileError, match="it.jpg: must be a photo"):
         RemotePredictor(address).predict_bytes(b"no photo", "it.jpg")
 
@@ -323,6 +337,9 @@ def test_options_that_contradict_are_refused(tmp_path):
 
 
 def test_metadata_are_json_of_the_contract():
-    from dmenet_tf.prediction.map_files import Metadata
+    from dmenet_tf.prediction.metadata import Metadata
 
-    assert set(json.loads(Metadata("m", "paper").to_json())) == set(contract.MODEL_FIELDS)
+    plain = json.loads(Metadata("m", "paper").to_json())
+    assert tuple(plain) == contract.MODEL_FIELDS
+    advised = json.loads(Metadata("m", "paper", recommended_side=320).to_json())
+    assert tuple(advised) == contract.MODEL_FIELDS + contract.OPTIONAL_MODEL_FIELDS

@@ -20,11 +20,12 @@ from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.prediction.local import Predictor
-from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import measure
 from dmenet_tf.weights.load import AUTHORS_TERMS, TrainedModel
 from serving import contract, export
 from serving.exporting import verification
+from serving.saved_model.session import LoadedModel
 from tests.support.lively import lively
 
 PHOTO = load_photographs()["chelsea"][50:171, 100:261]  # 121 x 161: no multiples of 16
@@ -32,6 +33,17 @@ PHOTO = load_photographs()["chelsea"][50:171, 100:261]  # 121 x 161: no multiple
 
 def trained_model():
     return TrainedModel(lively(build_blur_estimation(0.03)), "paper", "runs/some", "0123456789ab")
+
+
+class Served:
+    """All outputs of a signature for its one input."""
+
+    def __init__(self, model: LoadedModel):
+        self.model = model
+
+    def __call__(self, signature: str, value) -> dict[str, np.ndarray]:
+        (name,) = contract.INPUTS[signature]
+        return self.model.signature(signature).run({name: value})
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +58,8 @@ def folder(exported):
 
 @pytest.fixture(scope="module")
 def served(folder):
-    with verification.SessionModel(folder) as model:
-        yield model
+    with LoadedModel(folder) as model:
+        yield Served(model)
 
 
 def encoded(image, suffix=".png"):
@@ -66,12 +78,13 @@ def sigma_of_png(data):
 
 def test_the_contract_speaks_the_projects_units():
     assert contract.SIGMA_MAX_PX == SIGMA_MAX_PX
-    assert tuple(Metadata.__dataclass_fields__) == contract.MODEL_FIELDS
+    assert tuple(Metadata("m", "paper").as_dict()) == contract.MODEL_FIELDS
+    assert set(contract.OPTIONAL_MODEL_FIELDS) <= set(Metadata.__dataclass_fields__)
 
 
 def test_signatures_are_the_contracts(served):
     for signature in contract.INPUTS:
-        described = served.signatures[signature]
+        described = served.model.signature(signature)
         for expected, found in (
             (contract.INPUTS[signature], described.inputs),
             (contract.OUTPUTS[signature], described.outputs),
@@ -241,8 +254,8 @@ def test_metadata_warmup_and_permissions(folder, served):
 def test_the_authors_unit_and_terms(exported_released):
     folder = exported_released[1] / contract.MODEL_NAME / "1"
     assert (folder / contract.LICENCE_FILE).read_text().strip() == AUTHORS_TERMS
-    with verification.SessionModel(folder) as served:
-        outputs = served(contract.SIGNATURE_IMAGES, as_float(PHOTO))
+    with LoadedModel(folder) as model:
+        outputs = Served(model)(contract.SIGNATURE_IMAGES, as_float(PHOTO))
     expected = ENCODINGS["released"].label_to_sigma(outputs["defocus"])
     assert expected.max() > 1 and expected.min() == 0
     np.testing.assert_allclose(outputs["sigma_px"], expected, atol=1e-5)
@@ -256,7 +269,7 @@ def test_the_authors_unit_and_terms(exported_released):
 def quick(monkeypatch):
     """Publishing without the graph."""
     monkeypatch.setattr(export, "_write", lambda trained, f: (f / "assets.extra").mkdir())
-    monkeypatch.setattr(verification, "verify", lambda folder, trained: {"defocus": 0.0})
+    monkeypatch.setattr(verification, "differences", lambda folder, trained: {"defocus": 0.0})
 
 
 def test_versions_count_on(tmp_path, trained, quick):
@@ -303,7 +316,6 @@ def test_a_killed_export_leaves_nothing_that_a_server_sees(tmp_path, trained, qu
         import sys, time, types
         from pathlib import Path
         from serving import export
-        from serving.exporting import verification
         def write(trained, folder):
             (folder / "saved_model.pb").write_bytes(b"half")
             print("writing", flush=True)

@@ -23,6 +23,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import contract, server
+from serving.embedded import loading
 from serving.server import Server, ServerOptions
 from tests.support.servers import FakeContext, make_certificates, metric, serve, wait_until
 from tests.support.serving_calls import (
@@ -251,13 +252,13 @@ def test_a_deadline_that_passes_in_the_model_frees_its_place(slow_models):
 
 
 def test_not_serving_while_a_model_is_loaded(models, monkeypatch):
-    go, load = threading.Event(), server._load
+    go, load = threading.Event(), loading.load
 
     def held(*arguments):
         go.wait(30)
         return load(*arguments)
 
-    monkeypatch.setattr(server, "_load", held)
+    monkeypatch.setattr(loading, "load", held)
     one = serve(models).start()
     try:
         with Caller(one.port) as caller:

@@ -134,8 +134,8 @@ def write_warmup(folder, *requests):
 
 
 def test_warm_up_replays_the_models_requests(tmp_path, stock):
+    from serving.embedded.loading import warm_up
     from serving.saved_model.session import LoadedModel
-    from serving.saved_model.warmup import warm_up
 
     folder = shutil.copytree(stock / "1", tmp_path / "1")
     model = LoadedModel(folder)
