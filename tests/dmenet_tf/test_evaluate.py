@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_gen.dataset.records import write_folder_example
+from data_gen.dataset.folders import write_folder_example
 from data_gen.io.images import write_png
 from dmenet_tf import evaluate
 from dmenet_tf.data.photos import LabelledPhotos
