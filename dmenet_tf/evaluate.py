@@ -15,6 +15,8 @@ from pathlib import Path
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from dmenet_tf import environment
+from dmenet_tf.architecture import SIZE_MULTIPLE
+from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.evaluation.opening import SEED, SampleOptions
 from dmenet_tf.evaluation.protocols import PROTOCOLS
 from dmenet_tf.evaluation.specification import Protocol
@@ -30,27 +32,25 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
     argv = sys.argv[1:] if argv is None else argv
-    options = build_parser().parse_args(argv)
-    options.out = options.out or Path("evaluation", options.protocol)
+    options = None
     try:
+        options = build_parser().parse_args(argv)
+        options.out = options.out or Path("evaluation", options.protocol)
         check(options)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    try:
         evaluate(options, shlex.join(["dmenet", "evaluate", *argv]))
+        return OK
     except (OSError, ValueError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
-        print(f"\ninterrupted; the same command goes on with what is kept in {options.out}/cache")
+        kept = f"; the same command continues from {options.out}/cache" if options else ""
+        print(f"\ninterrupted{kept}", file=sys.stderr)
         return INTERRUPTED
-    return OK
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's options; imports no TensorFlow."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dmenet evaluate",
         usage="%(prog)s --protocol P --data PATH ... --weights RUN ... [options]",
         description="Compares predicted maps with true ones: tables, curves and a report.",
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--names", metavar="RANGE|FILE", help="only these samples: 0505-0704, or a file of names")
     add("--max-side", nargs="+", type=int, metavar="PX",
         help="reduce larger photos to PX for the network; 0: full size; "
-        "several: a row of each (default 0)")  # fmt: skip
+        "several: a row of each (default: what the model recommends)")  # fmt: skip
     add("--pictures", nargs=2, type=int, default=[12, 4], metavar=("WORST", "BEST"),
         help="how many the report shows (12 4)")  # fmt: skip
     add("--tile", type=int, metavar="PX", help="side of the tiles of large photos; 0: none")
@@ -95,36 +95,37 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check(options) -> None:
-    """Raises ValueError or OSError for what can be refused without opening anything."""
+    """Raises `UsageError` or OSError for what can be refused without opening anything."""
     protocol = PROTOCOLS[options.protocol]
     _check_belonging(options, protocol)
     if not options.data and options.protocol != "syndof":
-        raise ValueError(f"--protocol {options.protocol} needs --data; received none")
+        raise UsageError(f"--protocol {options.protocol} needs --data; received none")
     table = [options.radius_table] if options.radius_table else []
     for path in (*options.data, *options.weights, *table):
         if not path.exists():
             raise FileNotFoundError(f"a path must exist; received {path}")
     if options.titles and len(options.titles) != len(options.weights):
-        raise ValueError(
+        raise UsageError(
             f"--titles needs one for each of {len(options.weights)} weights; "
             f"received {len(options.titles)}"
         )
     if len({path.resolve() for path in options.weights}) < len(options.weights):
-        raise ValueError("--weights must all be different; received one of them twice")
+        raise UsageError("--weights must all be different; received one of them twice")
     if options.max_side and len(set(options.max_side)) < len(options.max_side):
-        raise ValueError("--max-side must be all different; received one of them twice")
-    if options.max_side and min(options.max_side) < 0:
-        raise ValueError(f"--max-side must be 0 or above; received {min(options.max_side)}")
+        raise UsageError("--max-side must be all different; received one of them twice")
+    for side in options.max_side or ():
+        if 0 != side < SIZE_MULTIPLE:
+            raise UsageError(f"--max-side must be 0 or at least {SIZE_MULTIPLE}; received {side}")
     if options.alpha is not None and not 0 <= options.alpha <= 1:
-        raise ValueError(f"--alpha must lie in [0, 1]; received {options.alpha}")
+        raise UsageError(f"--alpha must lie in [0, 1]; received {options.alpha}")
     if options.examples is not None and options.examples < 1:
-        raise ValueError(f"--examples must be above 0; received {options.examples}")
+        raise UsageError(f"--examples must be above 0; received {options.examples}")
     if options.seed is not None and options.seed < 0:
-        raise ValueError(f"--seed must not be negative; received {options.seed}")
+        raise UsageError(f"--seed must not be negative; received {options.seed}")
     if min(options.pictures) < 0:
-        raise ValueError(f"--pictures must not be negative; received {options.pictures}")
+        raise UsageError(f"--pictures must not be negative; received {options.pictures}")
     if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"--out must be a folder; received the file {options.out}")
+        raise UsageError(f"--out must be a folder; received the file {options.out}")
 
 
 # `variant` settings of a protocol -> the options that give them.
@@ -143,7 +144,7 @@ def _check_belonging(options, protocol: Protocol) -> None:
     for name in sorted(own | set(SETTINGS.values())):
         if getattr(options, name) is not None and name not in known(protocol):
             belongs = [other.name for other in PROTOCOLS.values() if name in known(other)]
-            raise ValueError(
+            raise UsageError(
                 f"--{name.replace('_', '-')} belongs to {', '.join(belongs)}; "
                 f"received it with --protocol {protocol.name}"
             )
@@ -158,8 +159,8 @@ def evaluate(options, command: str) -> list:
     samples = runner.Samples(source, protocol)
     cache = options.out / "cache"
     rows = [
-        runner.run_row(title, predictor, samples, protocol, cache)
-        for title, predictor in _predictors(options)
+        runner.run_row(title, predictor, samples, protocol, cache, max_side)
+        for title, predictor, max_side in _predictors(options)
     ]
     rows += runner.baseline_rows(samples, protocol)
     images = "1 image" if len(samples) == 1 else f"{len(samples)} images"
@@ -191,19 +192,18 @@ def sample_options(options) -> SampleOptions:
 
 
 def _predictors(options) -> list:
-    """(row title, predictor) of all weights at all sizes."""
+    """(row title, predictor, max side) of all weights at all sizes."""
     from dmenet_tf.prediction.local import Predictor
 
     tile = {} if options.tile is None else {"tile": options.tile}
-    sides = options.max_side or [0]
-    return [
-        (
-            title if len(sides) == 1 else f"{title}, {f'{side} px' if side else 'full size'}",
-            Predictor(path, max_side=side or None, **tile),
-        )
-        for title, path in zip(row_titles(options), options.weights, strict=True)
-        for side in sides
-    ]
+    sides = options.max_side or [None]
+    rows = []
+    for title, path in zip(row_titles(options), options.weights, strict=True):
+        predictor = Predictor(path, **tile)
+        for side in sides:
+            at = f", {f'{side} px' if side else 'full size'}" if len(sides) > 1 else ""
+            rows.append((title + at, predictor, side))
+    return rows
 
 
 def row_titles(options) -> list[str]:

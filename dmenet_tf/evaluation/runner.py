@@ -24,6 +24,7 @@ from data_gen.io.images import write_atomic
 from data_gen.optics import ENCODINGS
 from dmenet_tf.data.photos import AGREEMENT_MIN, sharp_has_more_detail
 from dmenet_tf.evaluation.specification import Measured, Protocol, Summary
+from dmenet_tf.prediction.predictor import resolved_side, scale_to
 
 FULL_SIZE = "full size"
 
@@ -107,17 +108,18 @@ def hash_image(image: np.ndarray) -> str:
 class CachedPredictor:
     """The outputs of a `Predictor`, each computed once and kept in a folder."""
 
-    def __init__(self, predictor, cache: Path):
-        self._predictor = predictor
+    def __init__(self, predictor, cache: Path, max_side: int | None = None):
+        self._predictor, self._max_side = predictor, max_side
         self.encoding = predictor.encoding
-        self.size = FULL_SIZE if predictor.max_side is None else f"{predictor.max_side} px"
-        """The longer side to which the network's photos were reduced, for the tables."""
-        reduced = "" if predictor.max_side is None else f"-{predictor.max_side}px"
-        self._folder = Path(cache) / f"{predictor.trained.identity}{reduced}"
+        side = resolved_side(max_side, predictor.metadata)
+        self._folder = Path(cache) / (predictor.trained.identity + (f"-{side}px" if side else ""))
+        self._side = side
+        self.size = f"{side} px" if side else FULL_SIZE
+        """The longer side to which the network's photos are reduced, for the tables."""
 
     def scale(self, image) -> float:
-        """How much a photo was reduced before the network saw it; 1 = full size."""
-        return self._predictor.scale(*image.shape[:2])
+        """By how much a photo is reduced before the network sees it; 1 = full size."""
+        return scale_to(self._side, *image.shape[:2])
 
     def label(self, sample: Sample, image_hash: str) -> np.ndarray:
         """The network's label, float32 [H, W]; ValueError where it is not finite."""
@@ -142,12 +144,12 @@ class CachedPredictor:
         return label
 
     def _predict(self, image) -> np.ndarray:
-        scale = self.scale(image)
-        if scale == 1.0:
-            return self._predictor.defocus(image)
+        made = self._predictor.predict(image, max_side=self._max_side)
+        if made.scale == 1.0:
+            return made.defocus
         # The network's own range: in pixels of the photo, all above 7 px would be one value.
-        sigma_px = self._predictor.sigma_px(image) * scale
-        return np.float32(ENCODINGS[self.encoding].sigma_to_label(sigma_px))
+        seen_px = made.sigma_px * np.float32(made.scale)
+        return np.float32(ENCODINGS[self.encoding].sigma_to_label(seen_px))
 
 
 @dataclass(frozen=True)
@@ -165,10 +167,19 @@ class Row:
 
 
 def run_row(
-    title: str, predictor, samples: Samples, protocol: Protocol, cache: Path, progress=True
+    title: str,
+    predictor,
+    samples: Samples,
+    protocol: Protocol,
+    cache: Path,
+    max_side: int | None = None,
+    progress=True,
 ) -> Row:
-    """A trained model's row; predictions come from `cache` where they are there."""
-    cached = CachedPredictor(predictor, cache)
+    """A trained model's row; predictions come from `cache` where they are there.
+
+    predictor: a `dmenet_tf.prediction.local.Predictor`; max_side: of its calls.
+    """
+    cached = CachedPredictor(predictor, cache, max_side)
 
     def map_of(index):
         sample = samples[index]

@@ -16,9 +16,11 @@ from dmenet_tf import evaluate
 from dmenet_tf.data.photos import LabelledPhotos
 from dmenet_tf.evaluation import opening
 from dmenet_tf.evaluation import runner as evaluation
-from dmenet_tf.evaluation.protocols import CUHK, DBD
+from dmenet_tf.evaluation.protocols import CUHK, DBD, SYNDOF
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.prediction.local import Predictor
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.predictor import Prediction
 from dmenet_tf.weights.published import save_published
 
 RNG = np.random.default_rng(0)
@@ -109,7 +111,9 @@ def test_figures_are_those_of_the_predictors_maps(cuhk, weights, tmp_path):
     samples = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
     predictor = Predictor(weights)
     protocol = CUHK
-    row = evaluation.run_row("run", predictor, samples, protocol, tmp_path / "cache", False)
+    row = evaluation.run_row(
+        "run", predictor, samples, protocol, tmp_path / "cache", progress=False
+    )
     for index in range(len(samples)):
         label = predictor.defocus(samples[index].image)
         assert row.map_of(index) == pytest.approx(label, abs=1e-6)
@@ -119,20 +123,18 @@ def test_figures_are_those_of_the_predictors_maps(cuhk, weights, tmp_path):
 class Counting:
     """A predictor that counts, and can be interrupted after so many photos."""
 
-    encoding, max_side = "paper", None
+    encoding, metadata = "paper", Metadata("abc", "paper")
 
     def __init__(self, stop_after=None, value=0.5):
         self.trained = type("Trained", (), {"identity": "abc", "origin": "runs/x"})()
         self.calls, self.stop_after, self.value = 0, stop_after, value
 
-    def scale(self, height, width):
-        return 1.0
-
-    def defocus(self, image):
+    def predict(self, image, *, max_side=None):
         if self.calls == self.stop_after:
             raise KeyboardInterrupt
         self.calls += 1
-        return np.full(image.shape[:2], self.value, np.float32)
+        label = np.full(image.shape[:2], self.value, np.float32)
+        return Prediction(label * 7, label, self.metadata, 1.0)
 
 
 def test_an_interrupted_evaluation_goes_on(cuhk, tmp_path):
@@ -159,6 +161,29 @@ def test_an_interrupted_evaluation_goes_on(cuhk, tmp_path):
     evaluation.run_row("x", fourth, changed, protocol, tmp_path, progress=False)
     assert fourth.calls in (1, 2)  # 1: the damaged one was that of the photo now changed
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_models_recommended_size_is_the_default(cuhk, tmp_path):
+    """A quarter, and what the network says there in its own pixels, not cut off at 7 px."""
+    metadata = Metadata("abc", "paper", recommended_side=10)
+    asked = []
+
+    class Recommending(Counting):
+        def predict(self, image, *, max_side=None):
+            asked.append(max_side)
+            sigma_px = np.tile(np.linspace(0, 28, image.shape[1], dtype=np.float32), (32, 1))
+            return Prediction(sigma_px, np.minimum(sigma_px / 7, 1), metadata, 0.25)
+
+    predictor = Recommending()
+    predictor.metadata = metadata
+    samples = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
+    row = evaluation.run_row("x", predictor, samples, CUHK, tmp_path, progress=False)
+    assert row.size == "10 px" and set(asked) == {None}
+    assert row.map_of(0)[0] == pytest.approx(np.linspace(0, 1, 40))
+    # In pixels of the photo where they are compared as such.
+    regression = evaluation.Samples(LabelledPhotos(cuhk), SYNDOF, progress=False)
+    row = evaluation.run_row("x", predictor, regression, SYNDOF, tmp_path, progress=False)
+    assert row.map_of(0)[0] == pytest.approx(np.minimum(np.linspace(0, 4, 40), 1), abs=1e-6)
 
 
 def test_a_nan_is_never_averaged(cuhk, tmp_path):
@@ -249,12 +274,12 @@ def test_the_rtf_photo(shared, tmp_path):
         (["--protocol", "rtf", "--data", ".", "--polarity", "sharp"], "belongs to cuhk, dbd"),
         (["--protocol", "dbd", "--data", ".", "--alpha", "0.3"], "--alpha belongs to cuhk;"),
         (["--protocol", "segments", "--data", ".", "--seed", "-1"], "seed must not be negative"),
-        (["--protocol", "syndof", "--max-side", "320", "-1"], "0 or above; received -1"),
+        (["--protocol", "syndof", "--max-side", "320", "-1"], "0 or at least 16; received -1"),
         (["--protocol", "syndof", "--max-side", "320", "320"], "different"),
     ],
 )
 def test_refusals(arguments, message, capsys):
-    assert evaluate.main(arguments) == 2
+    assert evaluate.main(arguments) == (1 if "nowhere" in arguments else 2)
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert re.search(message, error)
@@ -264,7 +289,11 @@ def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
     watch = "import sys; from dmenet_tf import evaluate\ntry: code = evaluate.main(sys.argv[1:])\n"
     watch += "except SystemExit as stop: code = stop.code\n"
     watch += "print('tensorflow' in sys.modules, code)"
-    for arguments, code in ((["--help"], 0), (["--protocol", "cuhk", "--data", "nowhere"], 2)):
+    for arguments, code in (
+        (["--help"], 0),
+        (["--protocol", "cuhk", "--data", "nowhere"], 1),
+        (["--dat", "x", "--weigths", "a"], 2),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", watch, *arguments],
             capture_output=True,
