@@ -12,8 +12,10 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
+from typing import get_args
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.optics import EncodingOrAuto
 from dmenet_tf import environment
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.console import Parser, UsageError
@@ -88,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--sampler", choices=("paper", "generator"), help="how lenses are drawn (paper)")
     add("--held-out", action="store_const", const=True,
         help="only what training holds out of each folder")  # fmt: skip
-    add("--encoding", choices=("auto", "paper", "generator", "released"), help="of ready maps")
+    add("--encoding", choices=get_args(EncodingOrAuto), help="of ready maps")
     add("--depth", choices=("auto", "metric", "inverse"), help="what plain depth files hold")
     add("--bgr-scenes", nargs="+", metavar="GLOB", help="scenes with red and blue swapped")
     return parser

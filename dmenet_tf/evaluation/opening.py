@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data_gen.optics import EncodingOrAuto
+
 # Far from the small seeds that trainings and their validations use.
 SEED = 1000
 PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX = 64, 256
@@ -30,7 +32,7 @@ class SampleOptions:
     sampler: Literal["paper", "generator"] | None = None
     held_out: bool | None = None
     """Only what training holds out of each folder."""
-    encoding: Literal["auto", "paper", "generator", "released"] | None = None
+    encoding: EncodingOrAuto | None = None
     depth: Literal["auto", "metric", "inverse"] | None = None
     bgr_scenes: tuple[str, ...] | None = None
 
@@ -39,7 +41,7 @@ class SampleOptions:
 class SceneFiles:
     """How the files of RGB-D scenes and of ready-made pairs are read."""
 
-    encoding: str = "auto"
+    encoding: EncodingOrAuto = "auto"
     layout: str = "auto"
     depth: str = "auto"
     bgr_scenes: tuple[str, ...] = ()
@@ -47,40 +49,40 @@ class SceneFiles:
 
 def labelled_photos(options: SampleOptions):
     """Photos with binary masks, of `cuhk` and `dbd`."""
-    from data_gen.sources import rgbd as sources
+    from data_gen.sources.base import concat
     from dmenet_tf.data.photos import LabelledPhotos
 
     polarity = options.polarity or "blurred"
     opened = [LabelledPhotos(path, polarity, options.names) for path in options.data]
-    return sources.join(opened), f"{_described(options)}; 255 = {polarity}"
+    return concat(opened), f"{_described(options)}; 255 = {polarity}"
 
 
 def rtf_photos(options: SampleOptions):
     """Photos with maps of disc radii, of `rtf`."""
-    from data_gen.sources import rgbd as sources
+    from data_gen.sources.base import concat
     from dmenet_tf.evaluation import samples
 
     to_sigma, by = samples.disc_sigma_px, "sigma = radius/2, not a published table"
     if options.radius_table:
         to_sigma = samples.read_radius_table(options.radius_table)
         by = f"nearest radius in {options.radius_table.name}"
-    opened = sources.join([samples.RtfPhotos(path, to_sigma) for path in options.data])
+    opened = concat([samples.RtfPhotos(path, to_sigma) for path in options.data])
     return _chosen(opened, options), f"{_described(options)}; {by}"
 
 
 def rendered_segments(options: SampleOptions):
     """Segmented photos rendered as planes at random distances, of `segments`."""
-    from data_gen.sources import rgbd as sources
+    from data_gen.sources.base import concat
     from dmenet_tf.evaluation import samples
 
     opened = [samples.SegmentScenes(path, _seed(options)) for path in options.data]
-    return _rendered(sources.join(opened), _described(options), options)
+    return _rendered(concat(opened), _described(options), options)
 
 
 def rendered_scenes(options: SampleOptions):
     """RGB-D scenes rendered here, or ready-made pairs as they are, of `syndof`."""
     from data_gen import pipeline
-    from data_gen.sources import rgbd as sources
+    from data_gen.sources.base import concat
     from dmenet_tf.data import streams
 
     if not options.data:
@@ -96,7 +98,7 @@ def rendered_scenes(options: SampleOptions):
         )
     if options.held_out:
         opened = [streams.split_held_out(source)[1] for source in opened]
-    source = sources.join(opened)
+    source = concat(opened)
     if any(ready):
         return _chosen(source, options), f"{_described(options)} (ready-made)"
     return _rendered(source, _described(options), options)
@@ -114,7 +116,7 @@ def _rendered(source, described: str, options: SampleOptions):
 def _chosen(source, options: SampleOptions):
     from dmenet_tf.evaluation import samples
 
-    return samples.Chosen(source, options.names) if options.names else source
+    return samples.chosen(source, options.names) if options.names else source
 
 
 def _seed(options: SampleOptions) -> int:
