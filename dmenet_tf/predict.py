@@ -49,7 +49,7 @@ forms (--write a,b,...; default colour); sigma is the blur's Gaussian deviation 
   overlay  NAME.overlay.png   the grey photo, tinted with the colours
   side     NAME.side.png      photo, colours and scale side by side
   Each carries model, units and scale, as does NAME.json, which also has the share of sharp area,
-  the median sigma and a focus score; OUT/summary.csv and summary.json have a row per photo.
+  the median sigma and the sharpest tenth's; OUT/summary.csv and summary.json: a row per photo.
 
 exit code: 0 all done, 1 nothing could be done (one line says why), 3 some photos were unreadable
   (the rest is done), 130 interrupted. The same command continues: maps that stand are kept.

@@ -156,7 +156,7 @@ class Folder:
             path = output_path(self.out, photo.name, SUFFIXES[form])
             write_map(path, form, sigma_px, metadata, image)
         limit_px = sharp_below_px(made.scale, self.options.sharp_below)
-        figures = summaries.measure(sigma_px, limit_px, metadata.sigma_max_px)
+        figures = summaries.measure(sigma_px, limit_px)
         shape = image.shape[:2]
         values = summaries.summary(photo, shape, figures, seconds, metadata, made_with)
         summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)

@@ -99,7 +99,7 @@ def analyse(path, predictor, max_side: int | None) -> Analysis:
         sigma_px=sampled(sigma_px, VIEW_SIDE_PX),
         scale=scale,
         largest_px=largest_px,
-        figures=measure(sigma_px, SHARP_BELOW_PX / scale, largest_px),
+        figures=measure(sigma_px, SHARP_BELOW_PX / scale),
     )
 
 
@@ -223,9 +223,9 @@ def summary_html(analysis: Analysis) -> str:
             "half of the photo is sharper, half is softer (median)",
         ),
         (
-            "Focus score",
-            f"{figures['focus_score']:.2f}",
-            "of 1: near 1 when at least a tenth of the photo is in focus",
+            "Sharpest part",
+            f"{figures['sharpest_sigma_px']:.2f} px",
+            "the sharpest tenth of the photo stays below this blur",
         ),
         ("Photo", f"{photo} px", f"the network saw {seen[0]} x {seen[1]} px"),
     )
