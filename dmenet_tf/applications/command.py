@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_gen.io.images import DataFileError, encode_png, write_atomic
+from data_gen.io.pixels import as_float
 from dmenet_tf.applications.options import APPLICATIONS, FLOORED, build_parser, camera
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.prediction.folders import read_ahead
@@ -62,12 +63,6 @@ def run(options) -> int:
             bar.update()
     print(f"{len(photos) - failed} of {len(photos)} done; results in {options.out}")
     return EXIT_UNREADABLE if failed else 0
-
-
-def as_float(image) -> np.ndarray:
-    """uint8, uint16, or float in [0, 1] -> float32 in [0, 1]."""
-    scale = 1.0 if image.dtype.kind == "f" else 1.0 / np.iinfo(image.dtype).max
-    return np.multiply(image, np.float32(scale), dtype=np.float32)
 
 
 def _predicted(options):

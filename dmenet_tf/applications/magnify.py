@@ -10,8 +10,9 @@ tell which. Blurred in linear light, as a lens does.
 
 import numpy as np
 
+from data_gen.io.pixels import to_display, to_linear
 from dmenet_tf.applications.layers import blur_by_depth
-from dmenet_tf.applications.planes import check_map, to_display, to_linear
+from dmenet_tf.applications.planes import check_map
 
 
 def magnify(image, sigma_px, factor=2.0, near=False, linear=True) -> np.ndarray:

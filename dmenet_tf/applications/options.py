@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_gen import optics
 from data_gen.io.photos import MAX_PIXELS
 from dmenet_tf.applications import deblur, depth, magnify, refocus, segment
 
@@ -122,7 +123,7 @@ def _depth_options(group):
     add("--focal-length", type=float, metavar="MM", help="with the next two: depth in metres")
     add("--f-number", type=float, metavar="N")
     add("--focus-distance", type=float, metavar="M", help="metres to the plane in focus")
-    add("--sensor-width", type=float, default=depth.FULL_FRAME_MM, metavar="MM",
+    add("--sensor-width", type=float, default=optics.SENSOR_WIDTH_MM, metavar="MM",
         help="of the whole frame (default %(default)g)")  # fmt: skip
 
 

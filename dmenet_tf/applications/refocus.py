@@ -16,9 +16,10 @@ were.
 
 import numpy as np
 
+from data_gen.io.pixels import to_display, to_linear
 from dmenet_tf.applications.deblur import deblur
 from dmenet_tf.applications.layers import blur_by_depth
-from dmenet_tf.applications.planes import check_map, to_display, to_linear
+from dmenet_tf.applications.planes import check_map
 
 PATCH_PX = 4  # a point's blur is the median of the square of this half side around it
 

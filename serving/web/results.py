@@ -19,13 +19,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from data_gen.io.data_urls import data_url
 from data_gen.io.images import read_bytes
 from data_gen.io.photos import decode_photo
+from data_gen.io.pixels import to_uint8
 from dmenet_tf.applications.command import sharp_level, without_floor
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.applications.segment import cut_out, sharp_mask
-from dmenet_tf.pixels import to_uint8
 from dmenet_tf.prediction.summaries import measure
 from dmenet_tf.visualization import colour_map, overlay
 from serving.client import ServingError
@@ -177,7 +178,7 @@ def _data_url(pixels: np.ndarray, kind: str) -> str:
     file = io.BytesIO()
     options = {"quality": 90} if kind == "JPEG" else {"compress_level": 3}
     Image.fromarray(pixels).save(file, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue(), f"image/{kind.lower()}")
 
 
 def tinted(analysis: Analysis) -> np.ndarray:
