@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from data_gen.io.images import DataFileError, encode_png, write_atomic
 from data_gen.io.pixels import as_float
-from dmenet_tf.applications.options import APPLICATIONS, FLOORED, build_parser, camera
 from dmenet_tf.applications.planes import follow_edges
+from dmenet_tf.applications.registry import APPLICATIONS, FLOORED, build_parser, camera
 from dmenet_tf.prediction.folders import read_ahead
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.summaries import output_path
