@@ -38,6 +38,7 @@ setup(
         "tensorflow>=2.15",
         "keras>=2.15",
         "numpy",
+        "filelock>=4",  # one writer of a folder at a time; earlier ones miss a removed lock file
         "opencv-python-headless",  # cv2 without the GUI libraries that a server lacks
         "tensorboard",
         "tqdm",

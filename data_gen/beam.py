@@ -63,11 +63,11 @@ except ImportError as error:
         sys.exit(f"error: {message}")
     raise ImportError(message) from error
 
-from data_gen.curation import dedup
 from data_gen.generation import generator as generation
 from data_gen.generation import jobs, writer
 from data_gen.generation import options as shared_options
 from data_gen.generation.store import FOLDERS, is_left_over
+from data_gen.sources.base import Subset
 
 _PLAIN = CompressionTypes.UNCOMPRESSED
 
@@ -187,7 +187,7 @@ class Work:
         scenes = replace(self.scenes, distinct=None)
         source, *_ = shared_options.open_source(scenes, self.parameters, localise=local_root)
         if self.kept is not None:
-            source = dedup.Distinct(source, self.kept)
+            source = Subset(source, self.kept)
         return generation.Generator(source, self.parameters)
 
 
@@ -233,7 +233,7 @@ def run(options: Options, beam_arguments=()) -> None:
     source, origin, more = shared_options.open_source(
         options.scenes, parameters, localise=local_root
     )
-    kept = source.kept if isinstance(source, dedup.Distinct) else None
+    kept = source.indices if options.scenes.distinct is not None else None
     store, everything = BeamStore(options.out), jobs.all_jobs(parameters)
     about = writer.description(source, origin, parameters, more)
     writer.claim(store, about)

@@ -1,4 +1,4 @@
-"""Thin lens, lens sampling, and every unit conversion of the project.
+"""Every unit conversion and every encoding of the project: plain arithmetic, no TensorFlow.
 
 | name       | meaning                                                      | range         |
 | ---------- | ------------------------------------------------------------ | ------------- |
@@ -7,30 +7,26 @@
 | `sigma_px` | Gaussian standard deviation, pixels: sigma = coc / 4         | 0 .. 7        |
 | `defocus`  | what B predicts and labels hold: coc / 28 = sigma / 7        | 0 .. 1        |
 
-Symbols (Lee et al., CVPR 2019, section 3): x object distance, S1 focus distance, F focal length,
-N f-number, D = F/N aperture, f1 = F*S1/(S1 - F) image-side focus distance,
-alpha = (f1/S1)*D, here always in pixels on the sensor.
-
 Three encodings of a defocus map exist in the world (`ENCODINGS`); each is an encode/decode pair
 between `sigma_px` and what its files hold, and between `sigma_px` and its network label.
 
-Functions of tensors import TensorFlow when they are called: whoever wants the units and encodings
-alone, as a client of a server does, needs none.
+The thin lens itself and the samplers of lenses are in `data_gen/rendering/lens.py`; source of both:
+Lee et al., CVPR 2019, section 3.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 C_MAX_PX = 28.0
 COC_PER_SIGMA = 4.0
 SIGMA_MAX_PX = C_MAX_PX / COC_PER_SIGMA
-SENSOR_WIDTH_MM = 36.0
-FOCAL_LENGTHS_MM = (50.0, 70.0, 85.0)
+SENSOR_WIDTH_MM = 36.0  # of the full frame
+
+# The names of `ENCODINGS`, for options; "auto": whatever the files state or their values tell.
+EncodingName = Literal["paper", "generator", "released"]
+EncodingOrAuto = Literal["auto", "paper", "generator", "released"]
 
 
 # --- the four units; arrays, tensors and numbers alike ---------------------------------------
@@ -60,39 +56,7 @@ def defocus_to_coc(defocus):
     return defocus * C_MAX_PX
 
 
-# --- thin lens -------------------------------------------------------------------------------
-
-
-class Lens(NamedTuple):
-    """A focused lens. `focus_distance` in the unit of the depth map; `alpha_px` in pixels.
-
-    A circle of confusion up to `sharp_coc_px` counts as sharp: 0 in the paper, 1 in the authors'
-    public generator.
-    """
-
-    focus_distance: "tf.Tensor | float"
-    alpha_px: "tf.Tensor | float"
-    sharp_coc_px: float = 0.0
-
-
-def signed_coc_px(depth, lens: Lens):
-    """Eq. 1 without its absolute value: negative in front of the focus plane, increasing in x."""
-    return lens.alpha_px * (depth - lens.focus_distance) / depth  # Eq. 1
-
-
-def blur_coc_px(signed_coc, lens: Lens):
-    """Diameter that actually blurs, from the signed one: |coc| beyond what counts as sharp."""
-    import tensorflow as tf
-
-    return tf.maximum(tf.abs(signed_coc) - lens.sharp_coc_px, 0.0)
-
-
-def defocus_map(depth, lens: Lens):
-    """The label of a depth map under a lens, per pixel and unblurred, in [0, 1]."""
-    import tensorflow as tf
-
-    coc_px = blur_coc_px(signed_coc_px(depth, lens), lens)
-    return tf.minimum(coc_to_defocus(coc_px), 1.0)
+# --- cameras -----------------------------------------------------------------------------------
 
 
 def alpha_from_camera(focal_length_mm, focus_distance_mm, f_number, pixels_per_mm):
@@ -105,52 +69,6 @@ def f_number_from_alpha(alpha_px, focal_length_mm, focus_distance_mm, pixels_per
     """Inverse of `alpha_from_camera`: the f-number that gives `alpha_px`."""
     f1_mm = focal_length_mm * focus_distance_mm / (focus_distance_mm - focal_length_mm)
     return f1_mm / focus_distance_mm * focal_length_mm * pixels_per_mm / alpha_px
-
-
-# --- lens sampling ---------------------------------------------------------------------------
-
-
-def largest_alpha_px(near, far, focus_distance, c_max_px=C_MAX_PX):
-    """alpha_up: under it no depth between `near` and `far` has a COC above `c_max_px`.
-
-    A flat scene in focus can be blurred by no aperture: there alpha_up is infinite by the
-    formula, and 0 here, so that its samples are sharp instead of NaN.
-    """
-    import tensorflow as tf
-
-    reach = tf.maximum((far - focus_distance) / far, (focus_distance - near) / near)
-    return tf.math.divide_no_nan(c_max_px, reach)  # section 3.1 of the paper
-
-
-def sample_lens_paper(seed, near, far) -> Lens:
-    """The paper's sampler: S1 ~ U[x_near, x_far], alpha ~ U[0, alpha_up], c_max = 28 px.
-
-    `seed`: int32 [2], stateless. `near`, `far`: bounds of the whole depth map.
-    """
-    import tensorflow as tf
-
-    u = tf.random.stateless_uniform([2], seed)
-    focus = near + (far - near) * u[0]
-    return Lens(focus, u[1] * largest_alpha_px(near, far, focus), 0.0)
-
-
-def sample_lens_generator(seed, near, far) -> Lens:
-    """The authors' public generator: aperture solved so that the largest COC is 29 px.
-
-    A COC of 1 px is sharp, so the largest sigma is again 7 px. S1 is weighted to the near half:
-    its density falls linearly to 0 at x_far, so three draws of four lie in the near half (the
-    published description gives no exact weights). The generator also draws F from
-    `FOCAL_LENGTHS_MM`; with the aperture solved for, F changes the f-number and not the image
-    (see `f_number_from_alpha`).
-    """
-    import tensorflow as tf
-
-    u = tf.random.stateless_uniform([], seed)
-    focus = near + (far - near) * (1.0 - tf.sqrt(1.0 - u))
-    return Lens(focus, largest_alpha_px(near, far, focus, C_MAX_PX + 1.0), 1.0)
-
-
-LENS_SAMPLERS = {"paper": sample_lens_paper, "generator": sample_lens_generator}
 
 
 # --- encodings of the map --------------------------------------------------------------------

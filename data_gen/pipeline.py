@@ -4,25 +4,27 @@ An example is a pure function of (seed, index): a scene of the source, a lens sa
 whole depth map, a crop with its margin, the renderer, a flip and a turn. So resume is exact,
 sharding is a stride over indices, and a failure can be replayed.
 
-A source is anything with `len(source)`, `source.name(i)` and
-`source.read(i) -> (image uint8 [H, W, 3] RGB, depth float32 [H, W] > 0)`.
+Scenes come from a `data_gen.sources.base.Source` whose plane is depth.
 """
-
-import functools
 
 import tensorflow as tf
 
-from data_gen import augment, optics
-from data_gen.rendering import apertures, compositing
+from data_gen import augment
+from data_gen.rendering import compositing, light
+from data_gen.rendering.lens import LENS_SAMPLERS
 from data_gen.rendering.options import PLAIN, Realism
 from data_gen.scenes.composition import make_scene
+from data_gen.sources.base import Cached, Resized, Source
 
 # One stream of random numbers per purpose, so that adding a draw to one never shifts another.
 ORDER, LENS, CROP, TURN, NOISE = range(5)
 
 
-class ProceduralScenes:
-    """The embedded default source: `count` scenes, each a pure function of (seed, index)."""
+class ProceduralScenes(Source):
+    """The embedded default source: `count` scenes, each a pure function of (seed, index).
+
+    `read(i) -> (image uint8 [H, W, 3], depth float32 [H, W] > 0)`.
+    """
 
     def __init__(self, seed: int, count: int, height: int, width: int):
         self.seed, self.count, self.height, self.width = seed, count, height, width
@@ -37,30 +39,13 @@ class ProceduralScenes:
         return make_scene(self.seed, index, self.height, self.width)
 
 
-class Fitted:
-    """A source whose images are resized to what a crop needs, the last `cache` ones kept.
+def fitted(source: Source, crop: int, cache: int, values="kept") -> Cached:
+    """A source resized to what a crop needs (`base.Resized`), its last `cache` items kept."""
+    return Cached(Resized(source, crop, values), max_items=cache)
 
-    A short side below `crop` is enlarged to it, one above 800 px reduced to that. `values` says
-    what the second plane holds: "kept" through a resize (depth, binary maps; the COC of a depth
-    map is computed afterwards, in pixels of the resized image), or "scaled" with the size
-    (`defocus`).
-    """
 
-    def __init__(self, source, crop: int, cache: int, values="kept"):
-        self.source, self.crop, self.values = source, crop, values
-        self.name = source.name
-        self.read = functools.lru_cache(maxsize=cache)(self._read)
-
-    def __len__(self):
-        return len(self.source)
-
-    def _read(self, index):
-        image, plane = self.source.read(index)
-        scale = float(augment.fit_scale(*plane.shape, self.crop))
-        if scale == 1:
-            return image, plane
-        image, plane = augment.resize_with_map(image, plane[..., None], scale, values=self.values)
-        return tf.cast(tf.round(image), tf.uint8).numpy(), plane.numpy()[..., 0]
+# The earlier name of `fitted`.
+Fitted = fitted
 
 
 def fold(seed: tf.Tensor, *numbers) -> tf.Tensor:
@@ -80,7 +65,7 @@ def read_pair(source, index: tf.Tensor):
     return tf.cast(image, tf.float32) / 255.0, plane
 
 
-class Rendered:
+class Rendered(Source):
     """`count` examples of RGB-D scenes as ready-made pairs: whole scenes under one lens each.
 
     `read(i) -> (image uint8 [H, W, 3], defocus float32 [H, W])`, a pure function of (seed, i).
@@ -111,9 +96,9 @@ def example(
     Args:
         seed: int32 [2].
         index: integer scalar, any size: running number of the example.
-        source: scenes at least `crop` on their short side (see `Fitted`).
+        source: scenes at least `crop` on their short side (see `fitted`).
         crop: side of the square in pixels; 0 for the whole scene, neither flipped nor turned.
-        sampler: a key of `optics.LENS_SAMPLERS`.
+        sampler: a key of `lens.LENS_SAMPLERS`.
         realism: aperture, light, filling and noise of the rendering.
     Returns:
         {`image` [S, S, 3], `defocus` [S, S, 1]} float32 in [0, 1], `scene` int64,
@@ -123,18 +108,18 @@ def example(
     scene = augment.epoch_index(fold(seed, ORDER), index, len(source))
     image, depth = read_pair(source, scene)
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    lens = optics.LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
+    lens = LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
+    layers = compositing.layer_bounds(lens, near, far)
     window = None
     if crop:
         corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)
         window = (corner[0], corner[1], crop, crop)
-    image, defocus = compositing.render(image, depth, lens, window, realism)
-    image = apertures.add_sensor_noise(fold(seed, NOISE, index), image, realism)
+    image, defocus = compositing.render(image, depth, lens, window, realism, layers)
+    image = light.add_sensor_noise(fold(seed, NOISE, index), image, realism)
     if crop:
         image.set_shape([crop, crop, 3])
         defocus.set_shape([crop, crop, 1])
         image, defocus = augment.random_flip_turn(fold(seed, TURN, index), image, defocus)
-    first, last, _ = compositing.layer_bounds(lens, near, far)
     return {
         "image": image,
         "defocus": defocus,
@@ -143,7 +128,7 @@ def example(
         "alpha_px": lens.alpha_px,
         "near": near,
         "far": far,
-        "layers": tf.cast(last - first, tf.int32) + 1,
+        "layers": layers.count,
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from data_gen import optics
 from data_gen.io.images import write_png
 from data_gen.rendering import compositing
+from data_gen.rendering.lens import Lens, max_alpha_px
 from data_gen.scenes.composition import make_scene
 from dmenet_tf.applications.deblur import deblur
 from dmenet_tf.applications.magnify import magnify
@@ -28,10 +29,8 @@ OUT = Path(__file__).with_name("applications.png")
 def main():
     scene, depth = make_scene(SEED, INDEX, HEIGHT, WIDTH)
     near, far = float(depth.min()), float(depth.max())
-    alpha_px = float(optics.largest_alpha_px(near, far, near, C_MAX_PX))
-    photo, defocus = compositing.render(
-        scene.astype(np.float32) / 255, depth, optics.Lens(near, alpha_px)
-    )
+    alpha_px = float(max_alpha_px(near, far, near, C_MAX_PX))
+    photo, defocus = compositing.render(scene.astype(np.float32) / 255, depth, Lens(near, alpha_px))
     photo = np.float32(np.rint(photo.numpy() * 255) / 255)
     sigma_px = optics.defocus_to_sigma(defocus.numpy()[..., 0])
     rgba = cut_out(photo, sharp_mask(photo, sigma_px, "fixed", 1.2))

@@ -25,7 +25,7 @@ def shared():
 @pytest.fixture(scope="session")
 def old_tensorflow(pytestconfig):
     """The Python of an environment with TensorFlow 2.15: made once, kept in pytest's cache."""
-    from data_gen.generation.store import Lock
+    from data_gen.io.locks import FolderLock
 
     if sys.version_info >= (3, 12):
         pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
@@ -34,7 +34,7 @@ def old_tensorflow(pytestconfig):
     made_of = f"{sys.version}\n{packages}"
     folder = Path(pytestconfig.cache.mkdir("tensorflow-2.15"))
     python, complete = folder / "venv" / "bin" / "python", folder / "complete"
-    with Lock(folder):
+    with FolderLock(folder):
         if not complete.is_file() or complete.read_text() != made_of:
             complete.unlink(missing_ok=True)
             venv.create(folder / "venv", with_pip=True, clear=True)

@@ -31,10 +31,11 @@ from data_gen.curation.card_statistics import (
     collect,
     read,
 )
-from data_gen.dataset import records
-from data_gen.dataset.manifest import MANIFEST_LINES, read_lines
+from data_gen.dataset import folders, records, shards
+from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, read_lines, read_manifest
 from data_gen.generation.writer import PARAMETERS
-from data_gen.io.images import DataFileError, write_atomic
+from data_gen.io.atomic import write_text
+from data_gen.io.images import DataFileError
 
 PERCENTILES = {"least": 0, "lower quarter": 25, "median": 50, "upper quarter": 75, "most": 100}
 SUMMARY = {
@@ -76,7 +77,7 @@ def main(argv=None) -> int:
         lines, problems = read_lines(options.folder)
         statistics = collect(dataset, lines, progress)
         page = render(options.folder, dataset, statistics, lines, options.pictures)
-        write_atomic(options.out, lambda path: path.write_text(page, encoding="utf-8"))
+        write_text(options.out, page)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -90,7 +91,7 @@ def main(argv=None) -> int:
 
 
 def open_dataset(folder, encoding="auto"):
-    """`records.open_records` or `records.open_folder`, whichever the folder is laid out for.
+    """`records.open_records` or `folders.open_folder`, whichever the folder is laid out for.
 
     A folder without either layout is read as records, whose error says what is missing. One that
     a writer has begun and not finished is an error: its card would describe a part.
@@ -98,9 +99,9 @@ def open_dataset(folder, encoding="auto"):
     if not Path(folder).is_dir():
         raise DataFileError(f"{folder}: a dataset must be a folder; there is no such folder")
     if (Path(folder) / PARAMETERS).exists():
-        records.read_manifest(folder)
-    if (Path(folder) / "image").is_dir() and not records.is_records(folder):
-        return records.open_folder(folder, encoding)
+        read_manifest(folder)
+    if (Path(folder) / "image").is_dir() and not shards.is_records(folder):
+        return folders.open_folder(folder, encoding)
     return records.open_records(folder)
 
 
@@ -168,7 +169,7 @@ def _unknown(statistics, lines):
 def _about(folder, dataset):
     """(name, value) of parameters.json and dataset.json, and the encoding."""
     about = {}
-    for file in (PARAMETERS, records.MANIFEST):
+    for file in (PARAMETERS, MANIFEST):
         if (folder / file).exists():
             about |= json.loads((folder / file).read_text(encoding="utf-8"))
     told = "" if "encoding" in about else ", told by the maps' values or by the command line"

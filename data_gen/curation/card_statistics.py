@@ -74,8 +74,8 @@ def collect(dataset, lines: dict[int, dict], progress: Callable = iter) -> Stati
     """Reads every image of an opened dataset.
 
     Args:
-        dataset: `records.RecordIndex` or `records.FolderExamples`.
-        lines: of `manifest_lines.read_lines`, {} where there is none.
+        dataset: `records.RecordIndex` or `folders.FolderExamples`.
+        lines: of `manifest.read_lines`, {} where there is none.
         progress: wraps the range of images, as tqdm does.
     """
     statistics = Statistics()

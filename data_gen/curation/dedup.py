@@ -48,7 +48,8 @@ from tqdm import tqdm
 from data_gen.curation import dedup_report
 from data_gen.io import parallel
 from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_rgb
-from data_gen.sources import rgbd as sources
+from data_gen.sources import layouts, rgbd
+from data_gen.sources.base import Subset, concat, read_image
 
 HASH_SIDE = 16
 BITS = HASH_SIDE**2
@@ -70,7 +71,7 @@ def hash_source(source, progress: Callable = iter) -> np.ndarray:
     Reads with a thread per core. `progress` wraps the range of images, as tqdm does.
     """
     hashes = np.empty((len(source), BITS), bool)
-    done = parallel.ordered(lambda i: hash_image(sources.read_image(source, i)), len(source))
+    done = parallel.ordered(lambda i: hash_image(read_image(source, i)), len(source))
     for i in progress(range(len(source))):
         hashes[i] = next(done)
     return hashes
@@ -144,28 +145,8 @@ def group(hashes: np.ndarray, threshold: int = THRESHOLD) -> Groups:
 
 
 @dataclass(frozen=True)
-class Distinct:
-    """The kept images of a source, in its order, as a source."""
-
-    source: object
-    kept: tuple[int, ...]
-
-    def __len__(self):
-        return len(self.kept)
-
-    def name(self, i) -> str:
-        return self.source.name(self.kept[i])
-
-    def read(self, i):
-        return self.source.read(self.kept[i])
-
-    def origin(self, i) -> dict | None:
-        return sources.origin(self.source, self.kept[i])
-
-
-@dataclass(frozen=True)
 class Photos:
-    """Images without depth: `name(i)` is the path below `root`."""
+    """Images without depth, so no `Source`; `name(i)` is the path below `root`."""
 
     root: Path
     paths: tuple[Path, ...]
@@ -194,17 +175,16 @@ class Prefixed:
         return f"{self.prefix}/{self.source.name(i)}"
 
     def read_image(self, i):
-        return sources.read_image(self.source, i)
+        return read_image(self.source, i)
 
 
 def distinct_source(
     source, threshold: int = THRESHOLD, report: Path | None = None, progress: Callable = iter
-) -> Distinct:
+) -> Subset:
     """The dissimilar images of a source as a source: a pure function of the images and `threshold`.
 
     Args:
-        source: anything with `len`, `name(i)` and `read(i)`; its `read_image(i)`, where it has
-            one, saves reading the depth.
+        source: its `read_image(i)`, if it has one, saves reading the depth.
         threshold: bits; images this near to a kept one are left out.
         report: a folder for `dedup_report.write_report`; None: no report.
         progress: wraps the iterable of work, as tqdm does.
@@ -218,7 +198,7 @@ def distinct_source(
     if report is not None:
         about = {"hash": HASH, "threshold": threshold}
         dedup_report.write_report(Path(report), source, groups, about)
-    return Distinct(source, tuple(groups.kept))
+    return Subset(source, tuple(groups.kept))
 
 
 def open_collection(root):
@@ -227,8 +207,8 @@ def open_collection(root):
     Where `root` has a folder `image` (photos beside their maps or masks), only those of it.
     """
     try:
-        return sources.open_source(root)
-    except sources.NoLayoutError:
+        return rgbd.open_source(root)
+    except layouts.NoLayoutError:
         root = Path(root)
         root = root / "image" if (root / "image").is_dir() else root
         paths = find_files(root, IMAGE_SUFFIXES)
@@ -265,7 +245,7 @@ def main(argv=None) -> int:
         opened = [open_collection(path) for path in options.source]
         source = opened[0]
         if len(opened) > 1:
-            source = sources.join(
+            source = concat(
                 Prefixed(each, str(path)) for each, path in zip(opened, options.source, strict=True)
             )
         distinct = distinct_source(

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from data_gen.io.images import write_atomic, write_png
-from data_gen.sources.rgbd import read_image
+from data_gen.io.atomic import write_atomic, write_text
+from data_gen.io.images import write_png
+from data_gen.sources.base import read_image
 
 THUMB, GAP, LINE = (176, 132), 8, 16  # pixels; THUMB is width, height
 COLUMNS, MOST_ROWS = 6, 25
@@ -19,13 +20,13 @@ def write_report(folder: Path, source, groups, about: dict) -> None:
     """Writes kept.txt (a name a line), report.json, distances.png and, last, merged.png.
 
     Args:
-        source: as `sources.read_image` takes it, with `len` and `name(i)`.
+        source: as `base.read_image` takes it, with `len` and `name(i)`.
         groups: `dedup.Groups` of its images.
         about: how they were compared, for report.json.
     """
     kept, merged = groups.kept, groups.merged()
     names = "".join(f"{source.name(i)}\n" for i in kept)
-    write_atomic(folder / "kept.txt", lambda path: path.write_text(names, encoding="utf-8"))
+    write_text(folder / "kept.txt", names)
     counts = {"images": len(source), "kept": len(kept), "merged_groups": len(merged)}
     listed = [
         {
@@ -35,7 +36,7 @@ def write_report(folder: Path, source, groups, about: dict) -> None:
         for leader, left in merged
     ]
     text = json.dumps({**about, **counts, "groups": listed}, indent=2, ensure_ascii=False) + "\n"
-    write_atomic(folder / "report.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(folder / "report.json", text)
     save_distances(folder / "distances.png", groups.distance[1:], groups.threshold)
     save_merged(folder / "merged.png", source, merged, groups.distance)
 
@@ -44,7 +45,7 @@ def save_merged(path: Path, source, merged, distance) -> None:
     """Writes the contact sheet as a PNG: a frame per group, the kept image first in it.
 
     Args:
-        source: as `sources.read_image` takes it, with `name(i)`.
+        source: as `base.read_image` takes it, with `name(i)`.
         merged: (kept index, indices left out for it) per group, in the order to be shown. Groups
             beyond the last row and members beyond its end are counted instead.
         distance: bits per index, written under each image that was left out.

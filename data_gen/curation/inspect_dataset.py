@@ -14,8 +14,8 @@ import numpy as np
 
 from data_gen import optics
 from data_gen.curation.inspect_files import Pair, by_stem, read_pair, read_record
-from data_gen.dataset import encoding_detection, records, shards
-from data_gen.dataset.manifest import MANIFEST_LINES, read_lines
+from data_gen.dataset import encoding_detection, shards
+from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, read_lines, read_manifest
 from data_gen.generation.writer import PARAMETERS
 from data_gen.io import parallel
 from data_gen.io.images import DataFileError, natural_key, read_bytes
@@ -124,9 +124,9 @@ def _lines(root, report) -> dict[int, dict]:
 
 def _stated(root, report) -> str | None:
     """The encoding that dataset.json or parameters.json states; its damage is a problem."""
-    if (root / records.MANIFEST).exists():
+    if (root / MANIFEST).exists():
         try:
-            return records.read_manifest(root)["encoding"]
+            return read_manifest(root)["encoding"]
         except DataFileError as error:
             report.problems.append(str(error))
     if (root / PARAMETERS).exists():
@@ -140,19 +140,18 @@ def _stated(root, report) -> str | None:
 def _about_dataset(root, report, count) -> None:
     """Whether it is complete, and what killed writers left."""
     ours = (root / PARAMETERS).exists() or report.layout.startswith("TFRecord")
-    if (root / records.MANIFEST).exists():
+    if (root / MANIFEST).exists():
         try:
-            stated = records.read_manifest(root)["count"]
+            stated = read_manifest(root)["count"]
         except DataFileError:
             stated = count  # reported with the encoding
         if stated != count:
             report.problems.append(
-                f"{root}: must hold the {stated} examples that {records.MANIFEST} states; "
-                f"received {count}"
+                f"{root}: must hold the {stated} examples that {MANIFEST} states; received {count}"
             )
     elif ours:
         report.problems.append(
-            f"{root}: a dataset is complete where {records.MANIFEST} stands; there is none: start "
+            f"{root}: a dataset is complete where {MANIFEST} stands; there is none: start "
             "the same command of data_gen again to continue it"
         )
     lines = report.facts.get(MANIFEST_LINES)
@@ -195,7 +194,7 @@ def _about_pairs(report, pairs: list[Pair], encoding: str, stated: str | None) -
     if told not in optics.ENCODINGS:
         report.problems.append(
             f"{report.folder}: the encoding of the maps must be named with --encoding, or told by "
-            f"{records.MANIFEST} or the values; received values from {low} to {high}"
+            f"{MANIFEST} or the values; received values from {low} to {high}"
         )
         return
     _about_values(report, whole, optics.ENCODINGS[told], low, high)

@@ -1,6 +1,6 @@
 """What a folder of RGB-D scenes holds: layout, depth ranges, how much is unknown or sky.
 
-Every scene is read whole, by the rules of `depthfiles.py`; each that cannot be is a problem.
+Every scene is read whole, by the rules of `sources/depth.py`; each that cannot be is a problem.
 """
 
 from collections import Counter
@@ -13,17 +13,17 @@ from data_gen.curation.inspect_dataset import Report
 from data_gen.io import parallel
 from data_gen.io.images import DataFileError
 from data_gen.sources import depth as depthfiles
-from data_gen.sources import rgbd as sources
+from data_gen.sources import layouts
 
 MANY_UNKNOWN = 0.3
 
 
 def inspect_scenes(root: Path, progress: Callable = iter) -> Report:
-    """A folder of RGB-D scenes in one of the layouts of `sources.py`."""
+    """A folder of RGB-D scenes in one of the layouts of `layouts.py`."""
     report = Report(str(root), "RGB-D scenes")
     try:
-        layout, scenes = sources.find_scenes(root, sources.LAYOUTS)
-    except sources.UnpairedError as error:
+        layout, scenes = layouts.find_scenes(root, layouts.LAYOUTS)
+    except layouts.UnpairedError as error:
         report.problems += error.problems
         return report
     except DataFileError as error:

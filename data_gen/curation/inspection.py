@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from data_gen.curation.inspect_dataset import Report, inspect_folders, inspect_records
 from data_gen.curation.inspect_scenes import inspect_scenes
-from data_gen.dataset import records
+from data_gen.dataset import shards
+from data_gen.dataset.manifest import MANIFEST
 from data_gen.generation.writer import PARAMETERS
 from data_gen.io.images import DataFileError
 
@@ -67,21 +68,21 @@ def inspect(root, encoding="auto", progress=iter) -> Report:
     if not root.is_dir():
         raise DataFileError(f"{root}: must be a folder; there is no such folder")
     layout = _written_layout(root)
-    if records.is_records(root) or layout == "records":
+    if shards.is_records(root) or layout == "records":
         return inspect_records(root, encoding, progress)
     if layout == "folders" or (root / "blur_map").is_dir():
         return inspect_folders(root, encoding, progress)
     report = inspect_scenes(root, progress)
     if not report.scenes:
         below = [p for p in root.iterdir() if p.is_dir()]
-        found = sorted(p for p in below if (p / "blur_map").is_dir() or records.is_records(p))
+        found = sorted(p for p in below if (p / "blur_map").is_dir() or shards.is_records(p))
         report.notes += [f"{path} holds a dataset: inspect it" for path in found]
     return report
 
 
 def _written_layout(root) -> str | None:
     """The layout that the writer's own files state."""
-    for name in (PARAMETERS, records.MANIFEST):
+    for name in (PARAMETERS, MANIFEST):
         try:
             return json.loads((root / name).read_text(encoding="utf-8"))["layout"]
         except (OSError, ValueError, KeyError, TypeError):

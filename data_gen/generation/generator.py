@@ -6,8 +6,6 @@ the number of processes and threads: each example is computed on its own.
 """
 
 import hashlib
-import threading
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -16,16 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import optics, pipeline
-from data_gen.dataset import records, shards
-from data_gen.io.images import DataFileError, encode_png
+from data_gen.dataset import folders, records, shards
+from data_gen.io.images import encode_png
 from data_gen.rendering.options import Realism
-from data_gen.sources import rgbd as sources
+from data_gen.sources.base import Cached, Resized, Source, origin
 
 # Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
 # should fit as a whole; a large one costs a read for each example whatever is kept.
 CACHE_BYTES = 512 * 2**20
-# A strip of one pixel, enlarged to the crop, would fill the memory.
-MOST_PIXELS = 64 * 10**6
+MAX_PIXELS = 64 * 10**6
 MOST_SHARDS = 99_999
 MOST_SEED = 2**31 - 1
 
@@ -87,7 +84,7 @@ class Generator:
     """The examples of a dataset by index.
 
     Args:
-        source: RGB-D scenes (`sources.py`, or `pipeline.ProceduralScenes`).
+        source: RGB-D scenes.
         parameters: the dataset's.
         threads: how many examples `encoded_all` makes at a time.
     Raises (where an example is made):
@@ -95,12 +92,10 @@ class Generator:
         MemoryError: a scene is too large for this machine.
     """
 
-    def __init__(self, source, parameters: DatasetParameters, threads: int = 1):
+    def __init__(self, source: Source, parameters: DatasetParameters, threads: int = 1):
         self.source, self.parameters, self.threads = source, parameters, threads
-        fitted = pipeline.Fitted(
-            _Bounded(source, parameters.crop or 1), parameters.crop or 1, cache=0
-        )
-        self._scenes = _Remembered(fitted, CACHE_BYTES)
+        resized = Resized(source, parameters.crop or 1, max_pixels=MAX_PIXELS)
+        self._scenes = Cached(resized, max_bytes=CACHE_BYTES)
         self._draw = tf.function(self._drawn, input_signature=[tf.TensorSpec([], tf.int64)])
 
     def _drawn(self, index):
@@ -144,7 +139,7 @@ class Generator:
             stored = values["defocus_map"], values["image"]
         else:
             sigma_px = optics.defocus_to_sigma(example["defocus"])
-            arrays = records.folder_files(name, example["image"], sigma_px, p.encoding)
+            arrays = folders.folder_files(name, example["image"], sigma_px, p.encoding)
             parts = {path: encode_png(array) for path, array in arrays.items()}
             stored = tuple(parts.values())
         return Encoded(index, parts, self._about(name, drawn, *stored))
@@ -155,7 +150,7 @@ class Generator:
         return {
             "name": name,
             "scene": self.source.name(scene),
-            "source": sources.origin(self.source, scene),
+            "source": origin(self.source, scene),
             **made,
             "height": drawn["image"].shape[0],
             "width": drawn["image"].shape[1],
@@ -180,63 +175,3 @@ class Generator:
 def _number(value) -> float:
     """The shortest decimal that is this float32."""
     return float(str(np.float32(value)))
-
-
-class _Bounded:
-    """A source that refuses scenes which resizing to the crop would blow up."""
-
-    def __init__(self, source, crop: int):
-        self.source, self.crop = source, crop
-        self.name = source.name
-
-    def __len__(self):
-        return len(self.source)
-
-    def read(self, i):
-        image, depth = self.source.read(i)
-        height, width = depth.shape
-        pixels = height * width * max(1.0, self.crop / min(height, width)) ** 2
-        if pixels > MOST_PIXELS:
-            raise DataFileError(
-                f"{self.name(i)}: a scene must have at most {MOST_PIXELS / 1e6:.0f} megapixels "
-                f"once its short side is enlarged to the crop of {self.crop} px; received "
-                f"{height} x {width} px, which becomes {pixels / 1e6:.0f} megapixels"
-            )
-        return image, depth
-
-
-class _Remembered:
-    """A source whose scenes used last are kept, up to a number of bytes; safe in threads.
-
-    `error`: what the source raised first, or None.
-    """
-
-    def __init__(self, source, most_bytes: int):
-        self.source, self.most_bytes = source, most_bytes
-        self.name, self.error = source.name, None
-        self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
-
-    def __len__(self):
-        return len(self.source)
-
-    def read(self, i):
-        with self._lock:
-            if i in self._kept:
-                self._kept.move_to_end(i)
-                return self._kept[i]
-        try:
-            planes = self.source.read(i)
-        except Exception as error:
-            self.error = self.error or error
-            raise
-        with self._lock:
-            if i not in self._kept:
-                self._kept[i] = planes
-                self._bytes += _bytes(planes)
-            while self._bytes > self.most_bytes:
-                self._bytes -= _bytes(self._kept.popitem(last=False)[1])
-        return planes
-
-
-def _bytes(planes) -> int:
-    return sum(plane.nbytes for plane in planes)

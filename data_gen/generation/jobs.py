@@ -14,8 +14,8 @@ So a writer may be killed at any moment: what it leaves is a number of jobs, don
 import json
 from dataclasses import dataclass
 
-from data_gen.dataset import records, shards
-from data_gen.dataset.manifest import MANIFEST_LINES
+from data_gen.dataset import shards
+from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, line_text, manifest_text
 from data_gen.generation.generator import DatasetParameters, Generator
 
 # Images a job of layout `folders`: what is lost by a kill, against a small file for each job.
@@ -49,7 +49,7 @@ def all_jobs(parameters: DatasetParameters) -> list[Job]:
     for number, first in enumerate(range(0, count, size)):
         stop = min(first + size, count)
         files = (
-            (records.shard_name(number, -(-count // size)),)
+            (shards.shard_name(number, -(-count // size)),)
             if of_records
             else tuple(
                 f"{folder}/{index:06d}.png"
@@ -87,7 +87,7 @@ def do(job: Job, store, generator: Generator, report=lambda size: None) -> None:
                 map_file, file = example.parts
                 where = {"file": file, "map_file": map_file}
             about = {"index": example.index, **where, **example.about}
-            lines.append(json.dumps(about, ensure_ascii=False) + "\n")
+            lines.append(line_text(about))
             yield example
             report(example.size)
 
@@ -114,8 +114,8 @@ def finish(jobs: list[Job], store, parameters: DatasetParameters, about: dict) -
         for job in jobs
     ]
     store.write_bytes(MANIFEST_LINES, b"".join(lines))
-    text = records.manifest_text(parameters.encoding, parameters.count, **about)
-    store.write_bytes(records.MANIFEST, text.encode())
+    text = manifest_text(parameters.encoding, parameters.count, **about)
+    store.write_bytes(MANIFEST, text.encode())
     for job in jobs:
         store.remove(job.lines)
     store.remove_folder(".jobs")

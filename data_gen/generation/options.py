@@ -8,7 +8,8 @@ import tyro
 
 from data_gen import pipeline
 from data_gen.generation import generator as generation
-from data_gen.sources import rgbd as sources
+from data_gen.sources import layouts, rgbd
+from data_gen.sources.base import concat
 
 PROCEDURAL = "procedural"
 PROCEDURAL_SIDE = 480
@@ -38,18 +39,18 @@ class SourceOptions:
 
     def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
         """The folders, none for the procedural scenes, and their layout; ValueError."""
-        layouts = ("auto", *sources.LAYOUTS)
+        known = ("auto", *layouts.LAYOUTS)
         if self.root:
-            if len(self.source) > 1 or (self.source and self.source[0] not in layouts):
+            if len(self.source) > 1 or (self.source and self.source[0] not in known):
                 raise ValueError(
-                    f"beside --root, --source must be one of {', '.join(layouts)}; received "
+                    f"beside --root, --source must be one of {', '.join(known)}; received "
                     f"{' '.join(self.source)}"
                 )
             return self.root, self.source[0] if self.source else self.source_layout
         if self.source in ((), (PROCEDURAL,)):
             return (), "auto"
         for name in self.source:
-            if name in layouts and not Path(name).is_dir():
+            if name in known and not Path(name).is_dir():
                 raise ValueError(
                     f"--source with the name of a layout must come with --root and its folders; "
                     f"received --source {name} alone"
@@ -75,12 +76,10 @@ def open_source(
     roots, layout = options.roots_and_layout()
     if roots:
         opened = [
-            sources.open_source(
-                localise(root), layout, options.depth, options.bgr_scenes, options.far
-            )
+            rgbd.open_source(localise(root), layout, options.depth, options.bgr_scenes, options.far)
             for root in roots
         ]
-        source, origin = sources.join(opened), ", ".join(roots)
+        source, origin = concat(opened), ", ".join(roots)
     else:
         side = max(PROCEDURAL_SIDE, dataset.crop)
         source = pipeline.ProceduralScenes(dataset.seed, dataset.count, side, side)

@@ -1,15 +1,16 @@
-"""The folder that a dataset is written into: one writer at a time, and whole files only."""
+"""The folder that a dataset is written into: whole files only, and nothing of others removed."""
 
 import errno
-import fcntl
-import os
 import re
 import shutil
 from pathlib import Path
 
-from data_gen.io.images import DataFileError, write_atomic
+from data_gen.io.atomic import write_atomic
+from data_gen.io.images import DataFileError
+from data_gen.io.locks import FolderLock
 
-LOCK = ".lock"
+# Its earlier place, which `serving.export` still uses.
+Lock = FolderLock
 # Temporary names of `write_atomic` for the files of a dataset, and no others.
 _LEFT_OVER = re.compile(
     r"\.(dmenet-\d{5}-of-\d{5}\.tfrecord|\d{5,}\.(png|jsonl)|(parameters|dataset)\.json"
@@ -71,48 +72,3 @@ class LocalStore:
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free
-
-
-class Lock:
-    """Holds a folder for one writer: `with Lock(folder): ...`.
-
-    The kernel drops the lock with the process, so that a killed writer leaves none behind.
-    Raises `DataFileError` where another process writes there, or nobody can.
-    """
-
-    def __init__(self, folder):
-        self.folder, self.path = Path(folder), Path(folder) / LOCK
-
-    def __enter__(self):
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            while not self._acquired():
-                pass
-        except BlockingIOError as error:
-            raise DataFileError(
-                f"{self.folder}: one program at a time must write here; another one does"
-            ) from error
-        except OSError as error:
-            raise DataFileError(
-                f"{self.folder}: must be a folder that can be written; received '{error}'"
-            ) from error
-        return self
-
-    def _acquired(self) -> bool:
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one before may have removed the file between opening and locking it.
-            if os.fstat(self._file).st_ino == self.path.stat().st_ino:
-                return True
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(self._file)
-            raise
-        os.close(self._file)
-        return False
-
-    def __exit__(self, *_):
-        self.path.unlink(missing_ok=True)
-        os.close(self._file)

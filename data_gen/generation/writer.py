@@ -1,7 +1,7 @@
 """Writes a SYNDOF dataset to disk: example(seed, index) for index 0 .. count - 1.
 
     OUT/parameters.json    what the dataset is made of, written first
-    OUT/...                shards or folders (`records.py`), each file complete when it appears
+    OUT/...                shards or image files, each complete when it appears
     OUT/manifest.jsonl     how each image was made, a JSON line each, in order
     OUT/dataset.json       written last: the dataset is complete
 
@@ -13,12 +13,13 @@ import json
 import sys
 from dataclasses import asdict
 
-from data_gen.dataset import records
+from data_gen.dataset.manifest import MANIFEST
 from data_gen.generation import jobs, workers
 from data_gen.generation.generator import DatasetParameters as DatasetParameters
 from data_gen.generation.generator import Generator
-from data_gen.generation.store import LocalStore, Lock
+from data_gen.generation.store import LocalStore
 from data_gen.io.images import DataFileError
+from data_gen.io.locks import FolderLock
 
 PARAMETERS = "parameters.json"
 # Images after which the space that the rest needs is estimated.
@@ -33,7 +34,7 @@ def write_dataset(
     """Writes the dataset, or what is missing of it.
 
     Args:
-        source: RGB-D scenes (`sources.py`, or `pipeline.ProceduralScenes`).
+        source: RGB-D scenes.
         origin: where they come from, for dataset.json.
         out: the dataset's folder.
         worker_count: processes; 1: this one.
@@ -44,7 +45,7 @@ def write_dataset(
             cannot be written, or its disk is too small; a scene cannot be used.
         workers.WorkerDied: a worker process was killed.
     """
-    with Lock(out):
+    with FolderLock(out):
         store = LocalStore(out)
         store.remove_left_over()
         about = description(source, origin, parameters, more)
@@ -89,7 +90,7 @@ def left_jobs(everything, store) -> list[jobs.Job]:
     earlier = jobs.earlier_lines(store)
     left = [job for job in everything if not jobs.is_done(job, store, earlier)]
     if left:
-        store.remove(records.MANIFEST)
+        store.remove(MANIFEST)
     return left
 
 

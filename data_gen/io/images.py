@@ -3,21 +3,19 @@
 Photos and masks go through Pillow, which refuses a truncated file whatever its format; OpenCV
 before version 5 hands out the upper half of a truncated JPEG. Stored maps go through OpenCV,
 which alone keeps all 16 bits of a three-channel PNG.
-
-A file that appears is complete: everything is written under a temporary name, `.NAME.xxxx.tmp`
-in the same folder, brought to the disk and renamed. A killed program can leave only such a name
-behind.
 """
 
 import io
-import os
 import re
-import uuid
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
+
+from data_gen.io.atomic import write_atomic as write_atomic  # its earlier place
+from data_gen.io.atomic import write_bytes
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
@@ -113,21 +111,6 @@ def single_channel(array: np.ndarray, name) -> np.ndarray:
 # --- writing ---------------------------------------------------------------------------------
 
 
-def write_atomic(path, write):
-    """`write(temporary_path)`, then rename to `path`; makes the folder, cleans up on errors."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        write(temporary)
-        # Without it, a power cut may leave the new name with the old, empty content.
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def encode_png(array: np.ndarray) -> bytes:
     """uint8 or uint16 [H, W] or [H, W, 3] RGB -> PNG, lossless."""
     array = np.asarray(array)
@@ -143,8 +126,7 @@ def encode_png(array: np.ndarray) -> bytes:
 
 def write_png(path, array: np.ndarray):
     """Writes `encode_png(array)`, atomically."""
-    data = encode_png(array)
-    write_atomic(path, lambda temporary: temporary.write_bytes(data))
+    write_bytes(path, encode_png(array))
 
 
 # --- folders ---------------------------------------------------------------------------------
@@ -174,3 +156,18 @@ def list_images(folder) -> list[Path]:
             f"{folder}: the folder must hold images ({' '.join(IMAGE_SUFFIXES)}); received none"
         )
     return images
+
+
+def by_stem(paths: Iterable[Path], folder: Path | None = None) -> dict:
+    """Files by stem: {"a": Path(".../a.png")}, in their order.
+
+    With `folder` they are keyed by their path relative to it, without the suffix, as a PurePath.
+    Raises `DataFileError` where two files share a key.
+    """
+    files = {}
+    for path in paths:
+        key = path.stem if folder is None else PurePath(path.relative_to(folder).with_suffix(""))
+        if key in files:
+            raise DataFileError(f"{path}: a name must stand for one file; {files[key]} has it too")
+        files[key] = path
+    return files

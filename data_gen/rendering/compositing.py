@@ -21,11 +21,14 @@ are used by more processes (`python -m data_gen --workers`).
 Shapes: image [H, W, 3] float in [0, 1], RGB; depth [H, W] > 0; all float32.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from data_gen import optics
-from data_gen.rendering import apertures, filling
+from data_gen.rendering import apertures, filling, light
 from data_gen.rendering.apertures import RADIUS
+from data_gen.rendering.lens import Lens, blur_coc_px, defocus_map, signed_coc_px
 from data_gen.rendering.options import PLAIN, Realism
 
 MAX_LAYERS = 350
@@ -45,38 +48,51 @@ NO_LAYER = -1
 # --- layers --------------------------------------------------------------------------------------
 
 
-def layer_bounds(lens: optics.Lens, near, far):
-    """(first, last, step): numbers of the nearest and the farthest layer, and COC px a layer.
+class LayerBounds(NamedTuple):
+    """How a lens cuts a range of depth: layer number n holds signed COCs n*step .. (n+1)*step.
 
-    `near`, `far` bound the WHOLE depth map; layer number n holds signed COCs n*step .. (n+1)*step.
+    `first`, `last`: numbers of the nearest and the farthest layer; `step`: COC px of a layer.
+
     All float64: in float32 a pixel at a border falls into the one or the other layer with the
     order of the operations, which differs between a graph and eager execution.
     """
-    bounds = optics.signed_coc_px(tf.stack([_double(near), _double(far)]), _double_lens(lens))
+
+    first: tf.Tensor
+    last: tf.Tensor
+    step: tf.Tensor
+
+    @property
+    def count(self) -> tf.Tensor:
+        """Number of layers, int32."""
+        return tf.cast(self.last - self.first, tf.int32) + 1
+
+    @property
+    def first_near(self) -> tf.Tensor:
+        """Index of the first layer in front of the focus plane (int32; L where there is none)."""
+        return tf.cast(self.last, tf.int32) + 1
+
+
+def layer_bounds(lens: Lens, near, far) -> LayerBounds:
+    """The layers of a scene; `near`, `far` bound its WHOLE depth map."""
+    bounds = signed_coc_px(tf.stack([_double(near), _double(far)]), _double_lens(lens))
     # MAX_LAYERS - 1 steps: the range touches one layer more when it does not start on a border.
     step = tf.maximum((bounds[1] - bounds[0]) / (MAX_LAYERS - 1), MIN_LAYER_STEP_PX)
     first, last = tf.unstack(tf.floor(bounds / step))
-    return first, last, step
+    return LayerBounds(first, last, step)
 
 
-def quantise(depth: tf.Tensor, lens: optics.Lens, near, far):
+def quantise(depth: tf.Tensor, lens: Lens, layers: LayerBounds):
     """Layers of a depth map: index [H, W] int32 (0 = farthest) and their `sigma_px` [L].
 
     Layers are equal steps of the signed COC, so that near and far side of the focus plane never
-    share one. `near`, `far` bound the WHOLE depth map: a crop then has the layers of the whole.
+    share one. `layers` are those of the WHOLE depth map: a crop then has the layers of the whole.
     """
-    first, last, step = layer_bounds(lens, near, far)
-    level = tf.floor(optics.signed_coc_px(_double(depth), _double_lens(lens)) / step)
+    first, last, step = layers
+    level = tf.floor(signed_coc_px(_double(depth), _double_lens(lens)) / step)
     index = tf.cast(last - tf.clip_by_value(level, first, last), tf.int32)
     centre = (tf.range(last, first - 1.0, -1.0, dtype=tf.float64) + 0.5) * step
-    blur_coc_px = tf.cast(optics.blur_coc_px(centre, _double_lens(lens)), tf.float32)
-    return index, optics.coc_to_sigma(blur_coc_px)
-
-
-def first_near_layer(lens: optics.Lens, near, far):
-    """Index of the first layer in front of the focus plane (int32; L where there is none)."""
-    _, last, _ = layer_bounds(lens, near, far)
-    return tf.cast(last, tf.int32) + 1
+    coc_px = tf.cast(blur_coc_px(centre, _double_lens(lens)), tf.float32)
+    return index, optics.coc_to_sigma(coc_px)
 
 
 def _double(value):
@@ -284,7 +300,14 @@ def _light_through(alpha):
 
 
 @tf.function(reduce_retracing=True)
-def render(image, depth, lens: optics.Lens, crop=None, realism: Realism = PLAIN):
+def render(
+    image,
+    depth,
+    lens: Lens,
+    crop=None,
+    realism: Realism = PLAIN,
+    layers: LayerBounds | None = None,
+):
     """Defocuses an all-in-focus image.
 
     Args:
@@ -292,21 +315,22 @@ def render(image, depth, lens: optics.Lens, crop=None, realism: Realism = PLAIN)
         depth: [H, W] float32 > 0, finite, larger = farther.
         lens: focus distance in the unit of `depth`, alpha in pixels.
         crop: None, or (top, left, height, width): only that part, as if cut from the whole.
-        realism: aperture, linear light, filling. (Noise needs a seed: `add_sensor_noise`.)
+        realism: aperture, linear light, filling. (Noise needs a seed: `light.add_sensor_noise`.)
+        layers: `layer_bounds` of the whole depth map, where the caller has them already.
     Returns:
         (image [h, w, 3], defocus [h, w, 1]), float32.
     """
-    near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    layer_index, layer_sigma_px = quantise(depth, lens, near, far)
-    first_near = first_near_layer(lens, near, far)
+    if layers is None:
+        layers = layer_bounds(lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    layer_index, layer_sigma_px = quantise(depth, lens, layers)
     if realism.linear_light:
-        image = apertures.srgb_to_linear(image)
-    blurred = blend_layers(image, layer_index, layer_sigma_px, crop, realism, first_near)
+        image = light.srgb_to_linear(image)
+    blurred = blend_layers(image, layer_index, layer_sigma_px, crop, realism, layers.first_near)
     # The masks below MASK_FLOOR weigh in the colour only: white may come out a little whiter.
     blurred = tf.clip_by_value(blurred, 0.0, 1.0)
     if realism.linear_light:
-        blurred = apertures.linear_to_srgb(blurred)
-    defocus = optics.defocus_map(depth, lens)
+        blurred = light.linear_to_srgb(blurred)
+    defocus = defocus_map(depth, lens)
     if crop is not None:
         top, left, height, width = crop
         defocus = defocus[top : top + height, left : left + width]

@@ -24,8 +24,8 @@ from dmenet_tf.applications.command import sharp_level, without_floor
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.applications.segment import cut_out, sharp_mask
-from dmenet_tf.prediction.map_files import overlay, to_uint8
-from dmenet_tf.visualization import colour_map
+from dmenet_tf.pixels import to_uint8
+from dmenet_tf.visualization import colour_map, overlay
 from serving.contract import PNG_MAX
 
 MAX_PHOTO_PIXELS = 60_000_000

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from data_gen import optics
 from data_gen.rendering import apertures, compositing
+from data_gen.rendering.lens import Lens, max_alpha_px
 from data_gen.scenes.composition import make_scene
 from data_gen.sources import rgbd as sources
 from tests.support.paths import SHARED
@@ -76,7 +76,7 @@ def lens_of(depth, share=1.0):
     """Focused a little behind the near bound, opened for `share` of the largest blur."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     focus = near + 0.15 * (far - near)
-    return optics.Lens(focus, share * optics.largest_alpha_px(near, far, focus))
+    return Lens(focus, share * max_alpha_px(near, far, focus))
 
 
 def timed(function):
@@ -93,7 +93,7 @@ def best_of(function, runs=3):
 def paired(image, depth, lens):
     """Frame after frame, ours and the dense loop in turn."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    index, sigma_px = compositing.quantise(depth, lens, near, far)
+    index, sigma_px = compositing.quantise(depth, lens, compositing.layer_bounds(lens, near, far))
     ours, dense = [], []
     compositing.render(image, depth, lens)  # traced once
     for _ in range(PAIRS):
@@ -150,7 +150,8 @@ def crops_per_second(image, depth, lens):
 
 def layers_of_tiles(image, depth, lens):
     """How many layers the windows of all tiles hold, summed."""
-    index, _ = compositing.quantise(depth, lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    layers = compositing.layer_bounds(lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    index, _ = compositing.quantise(depth, lens, layers)
     tile, margin = compositing.TILE, compositing.RADIUS
     height, width = index.shape
     pad = [(margin, margin + -height % tile), (margin, margin + -width % tile)]
@@ -179,7 +180,7 @@ def rates(image, depth, lens, seconds):
 def xla_over_plain(image, depth, lens):
     """How many times faster the tile compiled by XLA makes a frame, than the same sums without."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    index, sigma_px = compositing.quantise(depth, lens, near, far)
+    index, sigma_px = compositing.quantise(depth, lens, compositing.layer_bounds(lens, near, far))
     bands, whole = compositing.gaussian_bands(sigma_px), (0, 0, *index.shape)
 
     def renderer(blend):
@@ -207,7 +208,9 @@ def growth_table(image, depth, lens, seconds, folder):
         cut = (slice(height // part), slice(width // part))
         small = image[cut], depth[cut]
         near_far = tf.reduce_min(depth), tf.reduce_max(depth)
-        index, sigma_px = compositing.quantise(small[1], lens, *near_far)
+        index, sigma_px = compositing.quantise(
+            small[1], lens, compositing.layer_bounds(lens, *near_far)
+        )
         blend = tf.function(compositing.blend_layers)
         elapsed = best_of(lambda b=blend, s=small, i=index, g=sigma_px: b(s[0], i, g).numpy())
         pixels.append((index.shape[0] * index.shape[1] / 1e6, elapsed))

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from data_gen.rendering import apertures, compositing
-from data_gen.rendering.options import PLAIN, Realism
+from data_gen.rendering.options import Realism
 
 SIGMAS = np.array([0.0, 0.5, 2.0, 5.0, 7.0], np.float32)
 NOT_IN_FRONT = np.zeros(5, bool)
@@ -86,52 +85,3 @@ def test_a_point_of_light_grows_into_the_aperture_s_shape_not_its_mirror_image()
     ).numpy()
     kernel = apertures.kernels([4.0], [False], triangle)[0].numpy()
     np.testing.assert_allclose(rendered[16:45, 16:45, 0], kernel, atol=1e-6)
-
-
-def test_srgb_of_known_values_and_round_trip():
-    # IEC 61966-2-1: code 0.5 is 0.2140 of the light; the linear part is code / 12.92.
-    light = apertures.srgb_to_linear(tf.constant([0.0, 0.04, 0.5, 1.0])).numpy()
-    np.testing.assert_allclose(light, [0, 0.04 / 12.92, 0.21404, 1], atol=1e-5)
-    code = tf.linspace(0.0, 1.0, 101)
-    back = apertures.linear_to_srgb(apertures.srgb_to_linear(code))
-    np.testing.assert_allclose(back, code, atol=1e-5)
-
-
-def test_linear_light_makes_the_middle_of_an_edge_brighter():
-    image = np.zeros((40, 64, 3), np.float32)
-    image[:, 32:] = 1
-    depth = np.full((40, 64), 2.0, np.float32)
-    lens = compositing.optics.Lens(1.0, 32.0)  # coc = 32*(2 - 1)/2 = 16 px, sigma 4 px
-    plain, _ = compositing.render(image, depth, lens)
-    light, _ = compositing.render(image, depth, lens, realism=Realism(linear_light=True))
-    edge = np.mean(plain[20, 31:33], 0), np.mean(light[20, 31:33], 0)
-    # Half of the light is sRGB code 0.735.
-    np.testing.assert_allclose(edge[0], 0.5, atol=1e-3)
-    np.testing.assert_allclose(edge[1], 0.735, atol=2e-3)
-
-
-def test_sensor_noise_has_the_stated_variance_and_is_a_function_of_its_seed():
-    realism = Realism(shot_noise=0.004, read_noise=0.01)
-    light = np.float32(0.25)
-    image = tf.fill([200, 200, 3], float(apertures.linear_to_srgb(tf.constant(light))))
-    noisy = apertures.add_sensor_noise(tf.constant([1, 2]), image, realism)
-    measured = np.var(apertures.srgb_to_linear(noisy).numpy())
-    assert measured == pytest.approx(0.004 * 0.25 + 0.01**2, rel=0.03)
-    again = apertures.add_sensor_noise(tf.constant([1, 2]), image, realism)
-    other = apertures.add_sensor_noise(tf.constant([1, 3]), image, realism)
-    assert np.array_equal(noisy, again) and not np.array_equal(noisy, other)
-    assert apertures.add_sensor_noise(tf.constant([1, 2]), image, PLAIN) is image
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"aperture": "star"}, "gaussian, disc or polygon; received 'star'"),
-        ({"blades": 2}, "3 .. 32; received 2"),
-        ({"shot_noise": -1.0}, "shot_noise must lie in"),
-        ({"rotation_deg": float("nan")}, "finite; received nan"),
-    ],
-)
-def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        Realism(**options)

@@ -7,14 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
 from data_gen.curation import card, card_statistics
-
-# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
-from data_gen.dataset import manifest as manifest_lines
-
-# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
-from data_gen.dataset import records
+from data_gen.dataset import folders, manifest, records, shards
 
 # COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
 COC_PX = np.array([[0.0, 0.5], [1.0, 28.0]], np.float32)
@@ -38,16 +32,16 @@ def write_records(folder, cocs, names, lines=None):
         }
         for index, (coc_px, name) in enumerate(zip(cocs, names, strict=True))
     ]
-    records.write_shard(folder / records.shard_name(0, 1), examples)
-    records.write_manifest(folder, "paper", len(examples), source="a <b>source</b>")
+    records.write_shard(folder / shards.shard_name(0, 1), examples)
+    manifest.write_manifest(folder, "paper", len(examples), source="a <b>source</b>")
     if lines:
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder / manifest_lines.MANIFEST_LINES).write_text(text)
+        (folder / manifest.MANIFEST_LINES).write_text(text)
 
 
 def collect(folder, encoding="auto"):
     dataset = card.open_dataset(folder, encoding)
-    return card_statistics.collect(dataset, manifest_lines.read_lines(folder)[0])
+    return card_statistics.collect(dataset, manifest.read_lines(folder)[0])
 
 
 def test_numbers_by_hand(tmp_path):
@@ -79,7 +73,7 @@ def test_numbers_by_hand(tmp_path):
 def test_released_folders_without_any_manifest(tmp_path):
     # c = 1, 2, 15 stored as 10, 20, 150: sigma 0, 0.5, 7; COC 0, 2, 28.
     for name, sigma_px in (("x", 0.0), ("y", 0.5), ("z", 7.0)):
-        records.write_folder_example(tmp_path, name, IMAGE, np.full((2, 2), sigma_px), "released")
+        folders.write_folder_example(tmp_path, name, IMAGE, np.full((2, 2), sigma_px), "released")
     found = collect(tmp_path)
     assert [row.max_coc_px for row in found.rows] == pytest.approx([0, 2, 28])
     assert [row.sharp_share for row in found.rows] == [1, 0, 0]
@@ -136,14 +130,14 @@ def test_one_file_that_loads_nothing_and_escapes_names(tmp_path, capsys):
 
 def test_folders_find_their_lines_by_file(tmp_path):
     for name in ("000000", "000001", "000007", "other"):
-        records.write_folder_example(tmp_path, name, IMAGE, np.zeros((2, 2)), "generator")
-    records.write_manifest(tmp_path, "generator", 4)
+        folders.write_folder_example(tmp_path, name, IMAGE, np.zeros((2, 2)), "generator")
+    manifest.write_manifest(tmp_path, "generator", 4)
     lines = [
         {"index": 0, "file": "image/000000.png", "name": "000000", "scene": "a", "layers": 5},
         {"index": 1, "file": "image/000002.png", "scene": "b", "layers": 6},  # not that file
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    (tmp_path / manifest_lines.MANIFEST_LINES).write_text(text)
+    (tmp_path / manifest.MANIFEST_LINES).write_text(text)
     rows = collect(tmp_path).rows
     assert [row.file for row in rows] == ["000000.png", "000001.png", "000007.png", "other.png"]
     assert [(row.scene, row.layers) for row in rows] == [("a", 5)] + [(None, None)] * 3
@@ -154,19 +148,19 @@ def test_bad_input(tmp_path, capsys):
     assert run(tmp_path / "nowhere", "-o", out) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}/nowhere: a dataset must be a")
     write_records(tmp_path, [COC_PX], ["p"], [{"index": 0}])
-    with open(tmp_path / manifest_lines.MANIFEST_LINES, "a") as file:
+    with open(tmp_path / manifest.MANIFEST_LINES, "a") as file:
         file.write("half a li")
     assert run(tmp_path, "-o", out, "--pictures", 0) == 1
     assert "pictures must be at least 1; received 0" in capsys.readouterr().err
-    (tmp_path / records.MANIFEST).rename(tmp_path / "away.json")
+    (tmp_path / manifest.MANIFEST).rename(tmp_path / "away.json")
     # Folders that a writer has begun; their maps alone would tell 'generator'.
-    records.write_folder_example(tmp_path / "part", "000000", IMAGE, COC_PX / 4, "generator")
+    folders.write_folder_example(tmp_path / "part", "000000", IMAGE, COC_PX / 4, "generator")
     (tmp_path / "part/parameters.json").write_text("{}")
     assert run(tmp_path, "-o", out) == 1
     assert "dataset.json, written when it is complete" in capsys.readouterr().err
     assert run(tmp_path / "part", "-o", out) == 1
     assert "dataset.json, written when it is complete" in capsys.readouterr().err
     assert not out.exists()
-    (tmp_path / "away.json").rename(tmp_path / records.MANIFEST)
+    (tmp_path / "away.json").rename(tmp_path / manifest.MANIFEST)
     assert run(tmp_path, "-o", out) == 0
     assert "warning: " in capsys.readouterr().err

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from data_gen import optics
-from data_gen.optics import Lens
 from data_gen.rendering import apertures, compositing
+from data_gen.rendering.lens import Lens, defocus_map
 
 
 def blend_slowly(image, layer_index, layer_sigma_px):
@@ -82,6 +82,11 @@ def test_one_layer_is_a_plain_gaussian_blur():
     np.testing.assert_allclose(rendered[0], rendered[63], atol=1e-6)
 
 
+def quantised(depth, lens):
+    layers = compositing.layer_bounds(lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    return compositing.quantise(depth, lens, layers)
+
+
 def lens_scene(height=48, width=60):
     rng = np.random.default_rng(3)
     image = rng.random((height, width, 3)).astype(np.float32)
@@ -92,10 +97,10 @@ def lens_scene(height=48, width=60):
 
 def test_layers_cover_the_depth_and_split_at_the_focus():
     _, depth, lens = lens_scene()
-    index, sigma_px = compositing.quantise(depth, lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    index, sigma_px = quantised(depth, lens)
     index, sigma_px = index.numpy(), sigma_px.numpy()
     assert index.min() == 0 and index.max() == len(sigma_px) - 1 < compositing.MAX_LAYERS
-    true_sigma = optics.defocus_to_sigma(optics.defocus_map(depth, lens).numpy())
+    true_sigma = optics.defocus_to_sigma(defocus_map(depth, lens).numpy())
     step_px = 20.0 * (0.5 / 1.0 + 1.5 / 3.0) / (compositing.MAX_LAYERS - 1) / 4
     assert np.abs(sigma_px[index] - true_sigma).max() <= max(step_px, 0.1 / 4)
     # Farther is a lower index, and no layer holds pixels of both sides of the focus plane.
@@ -108,7 +113,7 @@ def test_layers_cover_the_depth_and_split_at_the_focus():
 def test_at_most_350_layers_whatever_the_lens():
     for alpha in (1e-3, 1.0, 30.0, 55.9, 1e4):
         depth = tf.constant([[1.0, 2.0, 1e6]])
-        index, sigma_px = compositing.quantise(depth, Lens(1.7, alpha), 1.0, 1e6)
+        index, sigma_px = quantised(depth, Lens(1.7, alpha))
         assert 0 < len(sigma_px) <= compositing.MAX_LAYERS
         assert int(tf.reduce_max(index)) < len(sigma_px)
 

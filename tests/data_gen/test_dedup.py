@@ -9,7 +9,8 @@ from PIL import Image
 
 from data_gen.curation import dedup
 from data_gen.io.images import DataFileError, write_png
-from data_gen.sources import rgbd as sources
+from data_gen.sources.base import Subset, concat, read_image
+from data_gen.sources.rgbd import open_source
 
 
 def bits(*ones):
@@ -99,7 +100,7 @@ def test_a_distinct_source_is_a_source(tmp_path):
     image, depth = distinct.read(2)
     np.testing.assert_array_equal(image, picture(3))
     assert depth[0, 0] == 4
-    assert distinct == dedup.Distinct(distinct.source, (0, 1, 3))
+    assert distinct == Subset(distinct.source, (0, 1, 3))
     assert (tmp_path / "kept.txt").read_text() == "scene_0\nscene_1\nscene_3\n"
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["images"], report["kept"], report["merged_groups"]) == (4, 3, 1)
@@ -115,12 +116,12 @@ def test_joined_sources_read_images_alone_and_in_red_and_blue_swapped(tmp_path):
     for name in ("a", "b"):
         write_png(tmp_path / name / "rgb.png", picture(1))
         write_png(tmp_path / name / "depth.png", np.full((96, 96), 9, np.uint8))
-    plain, swapped = (sources.open_source(tmp_path, bgr_scenes=p) for p in ((), ("b",)))
-    joined = sources.join([plain, swapped])
+    plain, swapped = (open_source(tmp_path, bgr_scenes=p) for p in ((), ("b",)))
+    joined = concat([plain, swapped])
     np.testing.assert_array_equal(joined.read_image(1), picture(1))
     np.testing.assert_array_equal(joined.read_image(3), picture(1)[..., ::-1])
     np.testing.assert_array_equal(joined.read(3)[0], joined.read_image(3))
-    np.testing.assert_array_equal(sources.read_image(sources.join([Counted()]), 1), picture(2))
+    np.testing.assert_array_equal(read_image(concat([Counted()]), 1), picture(2))
 
 
 def run(*arguments):

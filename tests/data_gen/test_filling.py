@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from data_gen import optics
 from data_gen.rendering import compositing, filling
+from data_gen.rendering.lens import Lens
 from data_gen.rendering.options import Realism
 
 FILL = Realism(fill_background=True)
@@ -94,7 +95,7 @@ def test_any_size_and_inside_dataset_map():
         image = np.full((height, width, 3), 0.5, np.float32)
         depth = np.linspace(1, 2, height * width, dtype=np.float32).reshape(height, width)
         data = tf.data.Dataset.from_tensors((image, depth)).map(
-            lambda i, d: compositing.render(i, d, optics.Lens(1.8, 20.0), realism=FILL)
+            lambda i, d: compositing.render(i, d, Lens(1.8, 20.0), realism=FILL)
         )
         rendered, _ = next(iter(data))
         # A mask below the floor of 1e-4 counts in the colour and not in its weight.

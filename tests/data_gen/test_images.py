@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -118,21 +120,13 @@ def test_single_channel_of_a_map():
         imagefiles.single_channel(np.dstack([grey, grey, grey + 1]), "m.png")
 
 
-def test_no_half_file_is_left_or_seen(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-
-    def write(temporary):
-        temporary.write_bytes(b"half")
-        # What another program sees at this moment:
-        assert path.read_bytes() == b"old"
-        assert list(tmp_path.glob("*.png")) == [path]
-        raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        imagefiles.write_atomic(path, write)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
-    assert path.read_bytes() == b"old"
+def test_files_by_stem():
+    paths = [Path("d/b.png"), Path("d/sub/a.jpg")]
+    assert imagefiles.by_stem(paths) == {"b": paths[0], "a": paths[1]}
+    tree = imagefiles.by_stem(paths, Path("d"))
+    assert list(tree) == [Path("b"), Path("sub/a")]
+    with pytest.raises(DataFileError, match="^d/b.jpg: a name must stand for one file; d/b.png"):
+        imagefiles.by_stem([*paths, Path("d/b.jpg")])
 
 
 def test_list_images_natural_order_and_errors(tmp_path):

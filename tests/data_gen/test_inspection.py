@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_gen.curation import inspection
-from data_gen.dataset import encoding_detection, records
+from data_gen.dataset import encoding_detection, folders, manifest, records, shards
 from data_gen.io.images import DataFileError, write_png
 
 IMAGE = np.full((4, 6, 3), 90, np.uint8)
@@ -38,8 +38,8 @@ def write_records(folder, count=3, encoding="paper", indices=None):
         }
         for index in indices or range(count)
     ]
-    records.write_shard(folder / records.shard_name(0, 1), examples, encoding)
-    records.write_manifest(folder, encoding, count)
+    records.write_shard(folder / shards.shard_name(0, 1), examples, encoding)
+    manifest.write_manifest(folder, encoding, count)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_released_folders(tmp_path, capsys):
         "nothing wrong found",
     ):
         assert part in text
-    assert records.open_folder(tmp_path).encoding == "released"
+    assert folders.open_folder(tmp_path).encoding == "released"
 
 
 def test_every_problem_of_folders_is_listed(tmp_path, capsys):
@@ -129,7 +129,7 @@ def test_every_problem_of_folders_is_listed(tmp_path, capsys):
 
 def test_eight_bits_are_too_few_for_paper_and_json_tells_the_same(tmp_path, capsys):
     write_pair(tmp_path, "a", a_map(0, 200, np.uint8))
-    records.write_manifest(tmp_path, "paper", 2)
+    manifest.write_manifest(tmp_path, "paper", 2)
     assert run(tmp_path, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert report["facts"]["encoding"] == "paper: as the dataset states"
@@ -147,7 +147,7 @@ def test_ambiguous_values_need_a_name(tmp_path, capsys):
     assert "must be named with --encoding" in text
     assert run(tmp_path, "--encoding", "released") == 0
     assert "sigma_px  0.000 .. 3.000" in capsys.readouterr().out  # (7 - 1)/2
-    records.write_manifest(tmp_path, "generator", 1)
+    manifest.write_manifest(tmp_path, "generator", 1)
     assert run(tmp_path, "--encoding", "released") == 1
     assert "states, 'generator'; received 'released'" in capsys.readouterr().out
 
@@ -158,14 +158,14 @@ def test_records(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "records   3" in text and "coc_px    0.000 .. 5.600" in text  # 0.2 * 28
     # A flipped bit in a PNG, a repeated index, a shard of another dataset, no dataset.json.
-    shard = tmp_path / records.shard_name(0, 1)
+    shard = tmp_path / shards.shard_name(0, 1)
     write_records(tmp_path, indices=[0, 1, 1])
     data = bytearray(shard.read_bytes())
     place = data.rindex(b"IDAT") + 8
     data[place] ^= 255
     shard.write_bytes(bytes(data))
-    (tmp_path / records.MANIFEST).unlink()
-    (tmp_path / records.shard_name(1, 3)).write_bytes(b"12345")
+    (tmp_path / manifest.MANIFEST).unlink()
+    (tmp_path / shards.shard_name(1, 3)).write_bytes(b"12345")
     assert run(tmp_path) == 1
     problems = capsys.readouterr().out
     for part in (

@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from data_gen import optics
 from data_gen.io.images import DataFileError, read_rgb, write_png
-from data_gen.sources.rgbd import join, open_source
+from data_gen.rendering.lens import LENS_SAMPLERS, defocus_map
+from data_gen.sources.base import concat
+from data_gen.sources.rgbd import open_source
 from tests.support.depth_files import write_dpt, write_pfm
 
 H, W = 12, 16
@@ -204,13 +206,13 @@ def test_damaged_scenes_name_their_file(tmp_path, image, depth):
         source.read(0)
 
 
-def test_join_and_tf_data(tmp_path, image, depth):
+def test_concat_and_tf_data(tmp_path, image, depth):
     for part, count in (("p", 2), ("q", 1)):
         for i in range(count):
             write_png(tmp_path / part / f"{part}{i}/rgb.png", image)
             np.save(tmp_path / part / f"{part}{i}/depth.npy", depth + len(part) * i)
     p, q = open_source(tmp_path / "p"), open_source(tmp_path / "q")
-    joined = join([p, q, join([q, p])])
+    joined = concat([p, q, concat([q, p])])
     assert len(joined) == 6
     assert [joined.name(i) for i in range(6)] == ["p0", "p1", "q0", "q0", "p0", "p1"]
     for i in (-1, 6):
@@ -249,8 +251,8 @@ def test_native_scenes_give_useful_blur(shared, sampler):
         near, far = depth.min(), depth.max()
         largest_px, blurred = [], []
         for k in range(60):
-            lens = optics.LENS_SAMPLERS[sampler]([i, k], near, far)
-            coc_px = optics.defocus_to_coc(optics.defocus_map(depth, lens).numpy())
+            lens = LENS_SAMPLERS[sampler]([i, k], near, far)
+            coc_px = optics.defocus_to_coc(defocus_map(depth, lens).numpy())
             largest_px.append(coc_px.max())
             blurred.append(np.mean(coc_px > 2))
         blurred = np.array(blurred)

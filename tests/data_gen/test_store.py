@@ -1,46 +1,12 @@
-"""A dataset's folder: one writer at a time, whole files, nothing of others removed."""
+"""A dataset's folder: whole files, nothing of others removed."""
 
 import errno
 import os
-import signal
-import subprocess
-import sys
 
 import pytest
 
 from data_gen.generation import store
 from data_gen.io.images import DataFileError
-from tests.support.paths import ROOT
-
-
-def test_one_writer_at_a_time(tmp_path):
-    one_at_a_time = pytest.raises(DataFileError, match="one program at a time")
-    with store.Lock(tmp_path), one_at_a_time, store.Lock(tmp_path):
-        pass
-    with store.Lock(tmp_path):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_killed_writer_leaves_no_lock(tmp_path):
-    code = (
-        "import sys, time; from data_gen.generation.store import Lock\n"
-        "with Lock(sys.argv[1]): print('held', flush=True); time.sleep(600)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(DataFileError, match="another one does"), store.Lock(tmp_path):
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    with store.Lock(tmp_path):
-        pass
 
 
 def test_removes_left_over_files_of_its_own_only(tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from data_gen import __main__ as command
-from data_gen.dataset import records
+from data_gen.dataset import folders, records
 from data_gen.io import images as imagefiles
 from tests.support.paths import ROOT
 
@@ -59,7 +59,7 @@ def test_folders_hold_the_same_pixels_as_records(tmp_path):
     options = ["--count", "3", "--crop", "32"]
     assert run("--out", tmp_path / "r", *options) == 0
     assert run("--out", tmp_path / "f", *options, "--layout", "folders") == 0
-    shards, folder = records.open_records(tmp_path / "r"), records.open_folder(tmp_path / "f")
+    shards, folder = records.open_records(tmp_path / "r"), folders.open_folder(tmp_path / "f")
     for index in range(3):
         for a, b in zip(shards.read(index), folder.read(index), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -69,7 +69,7 @@ def test_folders_in_the_authors_encoding(tmp_path):
     options = ["--count", "2", "--crop", "32", "--layout", "folders", "--encoding", "released"]
     assert run("--out", tmp_path, *options) == 0
     assert json.loads((tmp_path / "dataset.json").read_text())["encoding"] == "released"
-    assert records.open_folder(tmp_path).encoding == "released"
+    assert folders.open_folder(tmp_path).encoding == "released"
 
 
 def test_other_parameters_do_not_continue_a_dataset(tmp_path, capsys):
@@ -82,7 +82,7 @@ def test_other_parameters_do_not_continue_a_dataset(tmp_path, capsys):
 def test_whole_scenes_of_a_source(tmp_path, shared):
     source = shared / "data" / "native"
     assert run("--source", source, "--out", tmp_path, "--count", 1, "--layout", "folders") == 0
-    image, defocus = records.open_folder(tmp_path).read(0)
+    image, defocus = folders.open_folder(tmp_path).read(0)
     assert image.shape[:2] == defocus.shape and min(defocus.shape) >= 436
 
 
@@ -97,7 +97,7 @@ def test_a_line_for_each_image_says_how_it_was_made(tmp_path, scenes, layout):
     lines = lines_of(tmp_path / "out")
     assert [line["index"] for line in lines] == list(range(10))
     assert {line["scene"] for line in lines} == {"a", "b", "c"}
-    opened = (records.open_records if layout == "records" else records.open_folder)(
+    opened = (records.open_records if layout == "records" else folders.open_folder)(
         tmp_path / "out"
     )
     for index, line in enumerate(lines):

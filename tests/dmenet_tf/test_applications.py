@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from data_gen import optics
 from data_gen.rendering import compositing
+from data_gen.rendering.lens import Lens, defocus_map, max_alpha_px, signed_coc_px
 from data_gen.scenes.composition import make_scene
 from dmenet_tf.applications import deblur, depth, layers, magnify, planes, refocus, segment
 
@@ -92,7 +93,7 @@ def test_a_slanted_plane_of_one_colour_keeps_it():
 def test_tiles_leave_no_seams(monkeypatch):
     image, depth_map = make_scene(3, 1, 150, 170)
     image = image.astype(np.float32) / 255
-    sigma_px = optics.defocus_to_sigma(optics.defocus_map(depth_map, optics.Lens(1.0, 12.0)))
+    sigma_px = optics.defocus_to_sigma(defocus_map(depth_map, Lens(1.0, 12.0)))
     sigma_px = np.minimum(np.asarray(sigma_px), 3.0)
     whole = magnify.magnify(image, sigma_px, 2.0), deblur.deblur(image, sigma_px, 6)
     monkeypatch.setattr(planes, "TILE", 64)
@@ -200,7 +201,7 @@ def test_depth_is_the_thin_lens_solved_for_distance(near):
     camera = depth.Camera(50.0, 2.0, 2.0, 36.0)
     distance_m = np.linspace(1.0, 1.99, 50) if near else np.linspace(2.0, 40.0, 50)
     alpha_px = optics.alpha_from_camera(50.0, 2000.0, 2.0, 50 / 36.0)
-    signed = optics.signed_coc_px(distance_m, optics.Lens(2.0, alpha_px))
+    signed = signed_coc_px(distance_m, Lens(2.0, alpha_px))
     sigma_px = optics.coc_to_sigma(np.abs(signed))[None]
     np.testing.assert_allclose(depth.metric_depth(sigma_px, camera, near)[0], distance_m, rtol=1e-5)
 
@@ -288,7 +289,7 @@ def test_a_known_blur_that_varies_is_taken_back(scene):
     truth, distance = make_scene(7, scene, 160, 192)
     truth = truth.astype(np.float32) / 255
     near, far = float(distance.min()), float(distance.max())
-    lens = optics.Lens(near, float(optics.largest_alpha_px(near, far, near, 10.0)))
+    lens = Lens(near, float(max_alpha_px(near, far, near, 10.0)))
     image, defocus = compositing.render(truth, distance, lens)
     image = np.float32(np.rint(image.numpy() * 255) / 255)
     sigma_px = optics.defocus_to_sigma(defocus.numpy()[..., 0])

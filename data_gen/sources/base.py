@@ -1,0 +1,223 @@
+"""What a source of pictures is, and the few ways to combine sources.
+
+A `Source` holds numbered pairs of a picture and a plane of the same size:
+
+    len(source)       how many
+    source.name(i)    what item i is called, in errors and in the manifest of a dataset
+    source.read(i)    (image uint8 [H, W, 3] RGB, plane float32 [H, W])
+
+`plane` is the depth of an RGB-D scene (finite, > 0, larger = farther), the `defocus` in [0, 1] of a
+rendered dataset, or a binary map (1 = blurred) of a labelled photo; each class says which. Indices
+run from 0 to len(source) - 1. `read` is called from many threads at once and gives the same arrays
+for the same index; it raises `DataFileError`, naming the file, where one cannot be used.
+
+Two abilities are optional. The functions of the same names below ask a source for them and say what
+holds where it has none:
+
+    source.origin(i)      the files of item i, a dict of paths relative to the source's root
+    source.read_image(i)  the image alone, where that is cheaper than `read`
+"""
+
+import threading
+from abc import abstractmethod
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from data_gen.io.images import DataFileError
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Pairs of image and plane by number; see the module."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of items."""
+
+    @abstractmethod
+    def name(self, i: int) -> str:
+        """What item `i` is called."""
+
+    @abstractmethod
+    def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Item `i`: image uint8 [H, W, 3] RGB, plane float32 [H, W]."""
+
+
+def origin(source: Source, i: int) -> dict | None:
+    """`source.origin(i)`, the files of an item relative to its root; None if it has none."""
+    of_source = getattr(source, "origin", None)
+    return of_source(i) if of_source else None
+
+
+def read_image(source: Source, i: int) -> np.ndarray:
+    """The image of item `i` alone: `source.read_image(i)` if there is one, else `source.read`."""
+    reader = getattr(source, "read_image", None)
+    return reader(i) if reader else source.read(i)[0]
+
+
+@dataclass(frozen=True)
+class Concat(Source):
+    """Several sources one after another. `origin` numbers their roots from 0."""
+
+    sources: tuple[Source, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sources))
+
+    def _find(self, i):
+        if not 0 <= i < len(self):
+            raise IndexError(f"an index must lie in 0 .. {len(self) - 1}; received {i}")
+        ends = list(accumulate(map(len, self.sources)))
+        k = bisect_right(ends, i)
+        return k, i - (ends[k - 1] if k else 0)
+
+    def name(self, i) -> str:
+        k, i = self._find(i)
+        return self.sources[k].name(i)
+
+    def read(self, i):
+        k, i = self._find(i)
+        return self.sources[k].read(i)
+
+    def origin(self, i) -> dict | None:
+        k, i = self._find(i)
+        files = origin(self.sources[k], i)
+        return files and {"root": k, **files}
+
+    def read_image(self, i):
+        k, i = self._find(i)
+        return read_image(self.sources[k], i)
+
+
+def concat(sources: Iterable[Source]) -> Concat:
+    """One source out of several."""
+    return Concat(tuple(sources))
+
+
+@dataclass(frozen=True)
+class Subset(Source):
+    """The items of a source with these `indices`, in their order: a tuple, or a range."""
+
+    source: Source
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def name(self, i) -> str:
+        return self.source.name(self.indices[i])
+
+    def read(self, i):
+        return self.source.read(self.indices[i])
+
+    def origin(self, i) -> dict | None:
+        return origin(self.source, self.indices[i])
+
+    def read_image(self, i):
+        return read_image(self.source, self.indices[i])
+
+
+@dataclass(frozen=True)
+class Resized(Source):
+    """A source whose items are resized to what a square crop needs (`augment.fit_scale`).
+
+    A short side below `crop` px is enlarged to it, one above 800 px reduced to that. `values` says
+    what becomes of the plane's numbers: "kept" for depth and binary maps (the COC of a depth map is
+    computed afterwards, in pixels of the resized image), "scaled" with the size for `defocus`.
+
+    Raises (in `read`):
+        DataFileError: an item larger than `max_pixels`, as stored or once it is enlarged: a strip
+            of one pixel, enlarged to the crop, would fill the memory. None: no limit.
+    """
+
+    source: Source
+    crop: int
+    values: Literal["kept", "scaled"] = "kept"
+    max_pixels: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, i) -> str:
+        return self.source.name(i)
+
+    def origin(self, i) -> dict | None:
+        return origin(self.source, i)
+
+    def read(self, i):
+        # Imported here so that whoever only opens sources does not wait for TensorFlow.
+        import tensorflow as tf
+
+        from data_gen import augment
+
+        image, plane = self.source.read(i)
+        self._check_size(i, *plane.shape)
+        scale = float(augment.fit_scale(*plane.shape, self.crop))
+        if scale == 1:
+            return image, plane
+        image, plane = augment.resize_with_map(image, plane[..., None], scale, values=self.values)
+        return tf.cast(tf.round(image), tf.uint8).numpy(), plane.numpy()[..., 0]
+
+    def _check_size(self, i, height, width):
+        pixels = height * width * max(1.0, self.crop / min(height, width)) ** 2
+        if self.max_pixels is not None and pixels > self.max_pixels:
+            raise DataFileError(
+                f"{self.name(i)}: a scene must have at most {self.max_pixels / 1e6:.0f} megapixels "
+                f"once its short side is enlarged to the crop of {self.crop} px; received "
+                f"{height} x {width} px, which becomes {pixels / 1e6:.0f} megapixels"
+            )
+
+
+class Cached(Source):
+    """A source that keeps the items used last, up to `max_items` or `max_bytes` of them.
+
+    `error`: the first exception that reading raised, or None. TensorFlow turns what is raised
+    inside tf.data into text; whoever catches that text finds the exception here.
+    """
+
+    def __init__(self, source: Source, max_items: int | None = None, max_bytes: int | None = None):
+        self.source, self.max_items, self.max_bytes = source, max_items, max_bytes
+        self.error: Exception | None = None
+        self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, i) -> str:
+        return self.source.name(i)
+
+    def origin(self, i) -> dict | None:
+        return origin(self.source, i)
+
+    def read(self, i):
+        with self._lock:
+            if i in self._kept:
+                self._kept.move_to_end(i)
+                return self._kept[i]
+        # Outside the lock: threads read different items at the same time.
+        try:
+            pair = self.source.read(i)
+        except Exception as error:
+            self.error = self.error or error
+            raise
+        with self._lock:
+            if i not in self._kept:
+                self._kept[i] = pair
+                self._bytes += _bytes(pair)
+            while self._is_over():
+                self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+        return pair
+
+    def _is_over(self) -> bool:
+        too_many = self.max_items is not None and len(self._kept) > self.max_items
+        return too_many or (self.max_bytes is not None and self._bytes > self.max_bytes)
+
+
+def _bytes(pair) -> int:
+    return sum(plane.nbytes for plane in pair)
