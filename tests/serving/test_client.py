@@ -14,7 +14,7 @@ from data_gen.io.images import DataFileError, encode_png
 from dmenet_tf.prediction.predictor import ModelChanged
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
-from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.fake_service import brightness, serving
 
 RNG = np.random.default_rng(0)
 STEP = client.SIGMA_STEP_PX
@@ -24,17 +24,6 @@ QUICK = {"backoff_first_s": 0.01, "backoff_max_s": 0.05}
 
 def photo(height=40, width=52, dtype=np.uint8):
     return RNG.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
-
-
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def address(service):
-    with serving(service) as address:
-        yield address
 
 
 def test_neither_tensorflow_nor_matplotlib_is_imported(address):

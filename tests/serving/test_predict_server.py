@@ -18,21 +18,10 @@ from dmenet_tf import predict
 from dmenet_tf.prediction import backends, folders
 from dmenet_tf.prediction.map_files import read_map
 from serving import backend
-from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.fake_service import brightness
 
 RNG = np.random.default_rng(0)
 STEP = 7 / 65535
-
-
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def address(service):
-    with serving(service) as address:
-        yield address
 
 
 @pytest.fixture
