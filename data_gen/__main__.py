@@ -2,7 +2,7 @@
 
 python -m data_gen --out syndof --count 200
 
-python -m data_gen --source sintel --root MPI-Sintel --out syndof --count 8231 --workers 4
+python -m data_gen --source sintel --root MPI-Sintel --out syndof --count 8231 --jobs 4
 
 python -m data_gen --root scenes more-scenes --out syndof --count 2000 --layout folders
 
@@ -16,70 +16,74 @@ python -m data_gen card DIR: one HTML page about a dataset, with plots and pictu
 """
 
 import functools
-import importlib
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from typing import Annotated
 
 import tyro
 from tqdm import tqdm
 
+from data_gen import command_line, environment, exit_codes
+from data_gen.curation import commands
 from data_gen.generation import options as shared_options
-from data_gen.generation import workers, writer
 
-COMMANDS = {"inspect": "inspection", "dedup": "dedup", "card": "card"}
+COMMANDS = {"inspect": commands.inspect, "dedup": commands.dedup, "card": commands.card}
 DISTINCT_REPORT = "distinct"
+INTERRUPTED = "interrupted; the same command continues where it stopped"
 
 
 @dataclass(frozen=True)
 class Options:
     """Defocuses all-in-focus RGB-D scenes and writes images with exact defocus maps."""
 
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder of the dataset; a job that was interrupted continues in it."""
     dataset: shared_options.Dataset
     scenes: shared_options.Scenes = field(default_factory=shared_options.SourceOptions)
-    workers: int = 0
-    """Processes that make images; 0: as many as there are processors. The bytes do not differ."""
+    jobs: int = 0
+    """Processes that make images; 0: one per processor. The bytes are the same for any number."""
 
     def __post_init__(self):
-        if self.workers < 0:
-            raise ValueError(f"workers must be at least 0; received {self.workers}")
+        if self.jobs < 0:
+            raise ValueError(f"jobs must be at least 0; received {self.jobs}")
 
 
-def main(argv=None) -> int:
-    """Command line; returns the exit code."""
+def main(argv=None, prog="python -m data_gen") -> int:
+    """Command line; returns the exit code. `prog`: what the usage line calls the command."""
+    environment.prepare()
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in COMMANDS:
-        return importlib.import_module(f"data_gen.curation.{COMMANDS[argv[0]]}").main(argv[1:])
+        return COMMANDS[argv[0]](argv[1:])
+    options = command_line.parse(Options, argv, prog, __doc__)
+    return command_line.run(lambda: _write(options), INTERRUPTED)
+
+
+def _write(options: Options) -> int:
+    from data_gen.generation import workers, writer
+    from data_gen.io.parallel import cores
+
+    source, origin, more = shared_options.open_source(
+        options.scenes,
+        options.dataset,
+        options.out / DISTINCT_REPORT,
+        functools.partial(tqdm, desc="comparing scenes", unit="image"),
+    )
     try:
-        options = tyro.cli(Options, args=argv, prog="python -m data_gen", description=__doc__)
-        source, origin, more = shared_options.open_source(
-            options.scenes,
-            options.dataset,
-            options.out / DISTINCT_REPORT,
-            functools.partial(tqdm, desc="comparing scenes", unit="image"),
-        )
         writer.write_dataset(
             source,
             origin,
             options.out,
             options.dataset,
-            options.workers or workers.cores(),
+            options.jobs or cores(),
             functools.partial(tqdm, unit="image", smoothing=0.05),
             **more,
         )
-    except (OSError, ValueError, MemoryError, workers.WorkerDied) as error:
+    except workers.WorkerDied as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
-        return 130
+        return exit_codes.FAILED
     print(f"{options.dataset.count} examples in {options.out}")
-    return 0
+    return exit_codes.OK
 
 
 if __name__ == "__main__":

@@ -55,6 +55,20 @@ def resize_with_map(image, map, scale, *, values):
     return image, tf.minimum(map * scale, 1.0) if values == "scaled" else map
 
 
+def fit_to_crop(image, map, crop, *, values):
+    """`resize_with_map` by `fit_scale`, in the graph: what a crop of `crop` px is cut from.
+
+    Args:
+        image: [H, W, 3] float32 in [0, 1]; map, values: as in `resize_with_map`.
+    """
+    scale = fit_scale(tf.shape(image)[0], tf.shape(image)[1], crop)
+    return tf.cond(
+        tf.equal(scale, 1.0),
+        lambda: (image, map),
+        lambda: resize_with_map(image, map, scale, values=values),
+    )
+
+
 def crop_corner(seed, size, crop):
     """Top left corner, int32 [2], of a random square of `crop` px in an image; all as probable.
 

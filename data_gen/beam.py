@@ -39,15 +39,13 @@ Apache Spark, through Beam's job server:
 """
 
 import functools
-import os
 import shutil
 import sys
 import tempfile
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from typing import Annotated
 
 import tyro
 
@@ -58,14 +56,17 @@ try:
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.utils.shared import Shared
 except ImportError as error:
-    message = f"data_gen.beam needs Apache Beam, pip install 'dmenet-tf[beam]'; received: {error}"
+    message = (
+        "data_gen.beam needs Apache Beam: pip install -e '.[beam]' in a checkout of this project; "
+        f"received: {error}"
+    )
     if __name__ == "__main__":
         sys.exit(f"error: {message}")
     raise ImportError(message) from error
 
-from data_gen.generation import generator as generation
-from data_gen.generation import jobs, writer
+from data_gen import command_line, environment, exit_codes
 from data_gen.generation import options as shared_options
+from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import FOLDERS, is_left_over
 from data_gen.sources.base import Subset
 
@@ -178,21 +179,25 @@ class Work:
     """What a worker needs to know; small, for it travels with the pipeline."""
 
     out: str
-    parameters: generation.DatasetParameters
+    parameters: DatasetParameters
     scenes: shared_options.SourceOptions
     kept: tuple[int, ...] | None
     """The scenes that --distinct kept, chosen once before the start; None: all."""
 
-    def generator(self) -> generation.Generator:
+    def generator(self):
+        """The `generator.Generator` of the dataset."""
+        environment.prepare()  # in a worker, the first to need TensorFlow
+        from data_gen.generation.generator import Generator
+
         scenes = replace(self.scenes, distinct=None)
         source, *_ = shared_options.open_source(scenes, self.parameters, localise=local_root)
         if self.kept is not None:
             source = Subset(source, self.kept)
-        return generation.Generator(source, self.parameters)
+        return Generator(source, self.parameters)
 
 
 class DoJob(beam.DoFn):
-    """A job -> its number, once it is done."""
+    """A `jobs.Job` -> its number, once it is done."""
 
     def __init__(self, work: Work):
         self.work, self.shared = work, Shared()
@@ -202,7 +207,9 @@ class DoJob(beam.DoFn):
         # One for all threads of a process: decoded scenes are large.
         self.generator = self.shared.acquire(self.work.generator)
 
-    def process(self, job: jobs.Job):
+    def process(self, job):
+        from data_gen.generation import jobs
+
         if not jobs.is_done(job, self.store, {}):
             jobs.do(job, self.store, self.generator)
         yield job.number
@@ -210,6 +217,8 @@ class DoJob(beam.DoFn):
 
 def finish(count: int, work: Work, about: dict) -> int:
     """The last step, when `count` jobs are done: the manifest, and the dataset is complete."""
+    from data_gen.generation import jobs, writer
+
     store = BeamStore(work.out)
     store.remove_left_over()
     everything = jobs.all_jobs(work.parameters)
@@ -221,7 +230,7 @@ def finish(count: int, work: Work, about: dict) -> int:
 class Options:
     """Defocuses all-in-focus RGB-D scenes with Apache Beam; other options go to Beam."""
 
-    out: str
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """Folder or URL of the dataset; a pipeline that failed continues in it."""
     dataset: shared_options.Dataset
     scenes: shared_options.Scenes = field(default_factory=shared_options.SourceOptions)
@@ -229,6 +238,8 @@ class Options:
 
 def run(options: Options, beam_arguments=()) -> None:
     """Runs the pipeline and waits for its end; errors as `writer.write_dataset`."""
+    from data_gen.generation import jobs, writer
+
     parameters = options.dataset
     source, origin, more = shared_options.open_source(
         options.scenes, parameters, localise=local_root
@@ -252,20 +263,17 @@ def run(options: Options, beam_arguments=()) -> None:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    options, beam_arguments = tyro.cli(
-        Options,
-        args=argv,
-        prog="python -m data_gen.beam",
-        description=__doc__.split("\n\n")[0],
-        return_unknown_args=True,
+    environment.prepare()
+    options, beam_arguments = command_line.parse(
+        Options, argv, "python -m data_gen.beam", __doc__.split("\n\n")[0], pass_on=True
     )
-    try:
+
+    def work():
         run(options, beam_arguments)
-    except (OSError, ValueError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.dataset.count} examples in {options.out}")
-    return 0
+        print(f"{options.dataset.count} examples in {options.out}")
+        return exit_codes.OK
+
+    return command_line.run(work, "interrupted; the same command continues where it stopped")
 
 
 if __name__ == "__main__":

@@ -33,26 +33,32 @@ EncodingOrAuto = Literal["auto", "paper", "generator", "released"]
 
 
 def coc_to_sigma(coc_px):
+    """COC diameter -> Gaussian sigma, both in pixels."""
     return coc_px / COC_PER_SIGMA
 
 
 def sigma_to_coc(sigma_px):
+    """Gaussian sigma -> COC diameter, both in pixels."""
     return sigma_px * COC_PER_SIGMA
 
 
 def sigma_to_defocus(sigma_px):
+    """sigma in pixels, 0 .. 7 -> `defocus`, 0 .. 1."""
     return sigma_px / SIGMA_MAX_PX
 
 
 def defocus_to_sigma(defocus):
+    """`defocus`, 0 .. 1 -> sigma in pixels, 0 .. 7."""
     return defocus * SIGMA_MAX_PX
 
 
 def coc_to_defocus(coc_px):
+    """COC diameter in pixels, 0 .. 28 -> `defocus`, 0 .. 1."""
     return coc_px / C_MAX_PX
 
 
 def defocus_to_coc(defocus):
+    """`defocus`, 0 .. 1 -> COC diameter in pixels, 0 .. 28."""
     return defocus * C_MAX_PX
 
 
@@ -93,29 +99,34 @@ class MapEncoding:
         return round(self.scale * (self.gain * SIGMA_MAX_PX + self.offset))
 
     def encode(self, sigma_px):
-        """float sigma in pixels, 0..7 -> uint16 as stored in a PNG."""
+        """float sigma in pixels, 0..7 -> uint16 as stored in a PNG; ValueError beyond the range."""
         sigma_px = np.asarray(sigma_px, np.float64)
         if sigma_px.size and not (sigma_px.min() >= 0 and sigma_px.max() <= SIGMA_MAX_PX + 1e-4):
             raise ValueError(
                 f"sigma_px must lie in [0, {SIGMA_MAX_PX:g}]; "
                 f"received values from {sigma_px.min():g} to {sigma_px.max():g}"
             )
+        # What float32 rounding adds to a full blur must not become 65536, which is 0 in 16 bits.
+        sigma_px = np.minimum(sigma_px, SIGMA_MAX_PX)
         return np.rint(self.scale * (self.gain * sigma_px + self.offset)).astype(np.uint16)
 
     def decode(self, stored):
-        """Stored integers -> float32 sigma in pixels. A value above `stored_max` is an error."""
+        """Stored integers -> float32 sigma in pixels; ValueError beyond 0 .. `stored_max`."""
         stored = np.asarray(stored)
-        if stored.size and stored.max() > self.stored_max:
+        if stored.size and not (stored.min() >= 0 and stored.max() <= self.stored_max):
+            wrong = stored.min() if stored.min() < 0 else stored.max()
             raise ValueError(
-                f"a map in the '{self.name}' encoding holds values up to {self.stored_max}; "
-                f"received {stored.max()}: is it in another encoding?"
+                f"a map in the '{self.name}' encoding holds values up to {self.stored_max}, none "
+                f"negative; received {wrong}: is it in another encoding?"
             )
         return self.label_to_sigma(stored.astype(np.float32) / (self.scale * self.label_max))
 
     def sigma_to_label(self, sigma_px):
+        """sigma in pixels -> what a network trained on this encoding predicts, 0 .. 1."""
         return (self.gain * sigma_px + self.offset) / self.label_max
 
     def label_to_sigma(self, label):
+        """A network's label, 0 .. 1 -> float32 sigma in pixels, at least 0."""
         return np.maximum((label * self.label_max - self.offset) / self.gain, 0).astype(np.float32)
 
 

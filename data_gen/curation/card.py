@@ -1,25 +1,10 @@
-"""A data card: what a dataset of (image, defocus map) holds, as one HTML file with its plots.
+"""The page of a data card: what a dataset holds, as one HTML file with its plots."""
 
-python -m data_gen card syndof
-
-python -m data_gen card SYNDOF/ --encoding released -o syndof.html
-
-Of a dataset that `python -m data_gen` wrote, in either layout, or of the authors' folders (image/,
-blur_map/). Focus distances and layers come from manifest.jsonl; without it the card says that they
-are not known. The file holds everything: no script, no link, nothing loaded from elsewhere.
-"""
-
-import functools
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import jinja2
 import numpy as np
-import tyro
-from tqdm import tqdm
 
 from data_gen import optics
 from data_gen.curation import card_plots
@@ -28,13 +13,10 @@ from data_gen.curation.card_statistics import (
     COC_EDGES_PX,
     SHARP_COC_PX,
     Statistics,
-    collect,
     read,
 )
 from data_gen.dataset import folders, records, shards
-from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, read_lines, read_manifest
-from data_gen.generation.writer import PARAMETERS
-from data_gen.io.atomic import write_text
+from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, PARAMETERS, read_manifest
 from data_gen.io.images import DataFileError
 
 PERCENTILES = {"least": 0, "lower quarter": 25, "median": 50, "upper quarter": 75, "most": 100}
@@ -49,45 +31,7 @@ SUMMARY = {
     "height (px)": ("height", "{:.0f}"),
 }
 PICTURE_PX = 640
-MOST_SCENES = 120
-
-
-@dataclass(frozen=True)
-class Options:
-    """Writes a data card: one HTML file with histograms, counts and a contact sheet."""
-
-    folder: tyro.conf.Positional[Path]
-    """Dataset: records, or folders image/ and blur_map/."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("card.html")
-    """The file to write."""
-    encoding: Literal["auto", "paper", "generator", "released"] = "auto"
-    """Encoding of the maps of folders that do not tell it."""
-    pictures: int = 24
-    """Images of the contact sheet, evenly spread over the dataset."""
-
-
-def main(argv=None) -> int:
-    """Command line; returns the exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen card", description=__doc__)
-    try:
-        if options.pictures < 1:
-            raise ValueError(f"pictures must be at least 1; received {options.pictures}")
-        dataset = open_dataset(options.folder, options.encoding)
-        progress = functools.partial(tqdm, desc="reading", unit="image")
-        lines, problems = read_lines(options.folder)
-        statistics = collect(dataset, lines, progress)
-        page = render(options.folder, dataset, statistics, lines, options.pictures)
-        write_text(options.out, page)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written before the end", file=sys.stderr)
-        return 130
-    for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    print(f"{options.out}: the card of {len(dataset)} images")
-    return 0
+MAX_SCENES = 120
 
 
 def open_dataset(folder, encoding="auto"):
@@ -123,7 +67,7 @@ def render(folder, dataset, statistics: Statistics, lines: dict, pictures: int) 
         plots=_plots(statistics),
         summary_columns=PERCENTILES,
         summary=_summary(statistics),
-        scenes=scenes[:MOST_SCENES],
+        scenes=scenes[:MAX_SCENES],
         scenes_text=_scenes_text(scenes),
         sheet_text=f"{len(chosen)} images, evenly spread over the dataset, beside their maps.",
         sheet=[_pair(dataset, statistics, int(i), lines) for i in chosen],
@@ -228,8 +172,8 @@ def _scenes_text(scenes):
         return ""
     counts = [count for _, count in scenes]
     text = f"{len(scenes):,} scenes with {min(counts)} to {max(counts)} images each"
-    hidden = len(scenes) - MOST_SCENES
-    return text + (f"; the {MOST_SCENES} with most are listed." if hidden > 0 else ".")
+    hidden = len(scenes) - MAX_SCENES
+    return text + (f"; the {MAX_SCENES} with most are listed." if hidden > 0 else ".")
 
 
 def _pair(dataset, statistics, i, lines):
@@ -246,7 +190,3 @@ def _pair(dataset, statistics, i, lines):
         "map": card_plots.map_picture(defocus, PICTURE_PX),
         "caption": ", ".join(fact for fact in facts if fact is not None),
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

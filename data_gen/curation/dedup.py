@@ -1,9 +1,5 @@
 """Keeps only dissimilar images of a collection, as the paper did to reach 2,006 of its frames.
 
-python -m data_gen dedup sintel/ synthia/ --out distinct
-
-python -m data_gen dedup photos/ --out distinct --threshold 48
-
 Hash: ImageHash's `phash` of 16 x 16: signs of the 256 lowest frequencies of the grey picture at
 64 x 64 pixels. Distance: how many of the 256 bits differ; 0 = alike, unrelated pictures about 128.
 
@@ -31,21 +27,16 @@ farther apart than the threshold, and each one left out is within it of one that
 linkage would chain the frames of a moving camera into one group whose ends have nothing in common.
 """
 
-import functools
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import imagehash
 import numpy as np
-import tyro
 from PIL import Image
-from tqdm import tqdm
 
 from data_gen.curation import dedup_report
+from data_gen.curation.options import THRESHOLD_BITS
 from data_gen.io import parallel
 from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_rgb
 from data_gen.sources import layouts, rgbd
@@ -53,7 +44,7 @@ from data_gen.sources.base import Subset, concat, read_image
 
 HASH_SIDE = 16
 BITS = HASH_SIDE**2
-THRESHOLD = 64
+THRESHOLD = THRESHOLD_BITS
 HASH = f"ImageHash {imagehash.__version__}, phash, {BITS} bits"
 BLOCK = 512
 
@@ -220,58 +211,11 @@ def open_collection(root):
         return Photos(root, tuple(paths))
 
 
-# --- command line ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Options:
-    """Keeps only dissimilar images of RGB-D collections or folders of photos."""
-
-    source: tyro.conf.Positional[tuple[Path, ...]]
-    """RGB-D folders in any layout, or folders of photos; compared all with all."""
-    out: Path
-    """Folder of the report: kept.txt, report.json, distances.png, merged.png."""
-    threshold: Annotated[int, tyro.conf.arg(metavar="BITS")] = THRESHOLD
-    """Of 256 bits; images this near to a kept one are left out."""
-
-
-def main(argv=None) -> int:
-    """Command line; returns the exit code."""
-    about = __doc__.partition("Hash: ")[0]  # the rest is for readers of the code
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen dedup", description=about)
-    try:
-        if not options.source:
-            raise ValueError("dedup needs at least one folder of images; received none")
-        opened = [open_collection(path) for path in options.source]
-        source = opened[0]
-        if len(opened) > 1:
-            source = concat(
-                Prefixed(each, str(path)) for each, path in zip(opened, options.source, strict=True)
-            )
-        distinct = distinct_source(
-            source,
-            options.threshold,
-            options.out,
-            functools.partial(tqdm, desc="reading images", unit="image"),
-        )
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written before the end", file=sys.stderr)
-        return 130
-    groups = json.loads((options.out / "report.json").read_text(encoding="utf-8"))["groups"]
-    for each in groups[:10]:
-        print(f"{each['kept']} stands for {len(each['merged'])} more")
-    if len(groups) > 10:
-        print(f"... and {len(groups) - 10} groups more in {options.out / 'report.json'}")
-    print(
-        f"{len(source)} images, {len(distinct)} kept, {len(source) - len(distinct)} left out in "
-        f"{len(groups)} groups (threshold {options.threshold} of {BITS} bits)"
-    )
-    print(f"look at {options.out / 'merged.png'}; the list is {options.out / 'kept.txt'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def open_collections(paths):
+    """Several collections as one, whose names begin with their folder if there are several."""
+    if not paths:
+        raise ValueError("dedup needs at least one folder of images; received none")
+    opened = [open_collection(path) for path in paths]
+    if len(opened) == 1:
+        return opened[0]
+    return concat(Prefixed(each, str(path)) for each, path in zip(opened, paths, strict=True))

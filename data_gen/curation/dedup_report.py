@@ -12,7 +12,7 @@ from data_gen.io.images import write_png
 from data_gen.sources.base import read_image
 
 THUMB, GAP, LINE = (176, 132), 8, 16  # pixels; THUMB is width, height
-COLUMNS, MOST_ROWS = 6, 25
+COLUMNS, MAX_ROWS = 6, 25
 PAPER, FRAME, INK, FAINT = (255, 255, 255), (205, 205, 205), (30, 30, 30), (120, 120, 120)
 
 
@@ -82,7 +82,7 @@ def _arrange(merged):
         width = min(1 + len(members), COLUMNS)
         if column + width > COLUMNS:
             row, column = row + 1, 0
-        if row == MOST_ROWS:
+        if row == MAX_ROWS:
             break
         places.append((row, column))
         column += width

@@ -15,8 +15,13 @@ import numpy as np
 from data_gen import optics
 from data_gen.curation.inspect_files import Pair, by_stem, read_pair, read_record
 from data_gen.dataset import encoding_detection, shards
-from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, read_lines, read_manifest
-from data_gen.generation.writer import PARAMETERS
+from data_gen.dataset.manifest import (
+    MANIFEST,
+    MANIFEST_LINES,
+    PARAMETERS,
+    read_lines,
+    read_manifest,
+)
 from data_gen.io import parallel
 from data_gen.io.images import DataFileError, natural_key, read_bytes
 

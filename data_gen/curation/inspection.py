@@ -1,62 +1,15 @@
-"""Tells what a folder holds, and everything that is wrong with it.
+"""What a folder holds and everything that is wrong with it: datasets of images and maps, RGB-D."""
 
-python -m data_gen inspect SYNDOF/
-
-python -m data_gen inspect sintel/ --json
-
-For the authors' released folders (image/, blur_map/), for datasets that `python -m data_gen` wrote,
-in either layout, and for RGB-D scenes. Exit code: 0 nothing wrong, 1 problems found.
-"""
-
-import functools
 import json
-import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
-
-import tyro
-from tqdm import tqdm
 
 from data_gen.curation.inspect_dataset import Report, inspect_folders, inspect_records
 from data_gen.curation.inspect_scenes import inspect_scenes
 from data_gen.dataset import shards
-from data_gen.dataset.manifest import MANIFEST
-from data_gen.generation.writer import PARAMETERS
+from data_gen.dataset.manifest import MANIFEST, PARAMETERS
 from data_gen.io.images import DataFileError
 
-MOST_SCENES = 60
-
-
-@dataclass(frozen=True)
-class Options:
-    """Tells a folder's layout, encoding, ranges and pairs, and lists all that is wrong with it."""
-
-    folder: tyro.conf.Positional[Path]
-    """A dataset (image/ with blur_map/, or records), or RGB-D scenes."""
-    encoding: Literal["auto", "paper", "generator", "released"] = "auto"
-    """Encoding of the maps; auto: what the dataset states or the values tell."""
-    json: bool = False
-    """Print one JSON object instead of text."""
-
-
-def main(argv=None) -> int:
-    """Command line; returns the exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m data_gen inspect", description=__doc__)
-    try:
-        progress = functools.partial(tqdm, desc="reading", leave=False)
-        report = inspect(options.folder, options.encoding, progress)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    if options.json:
-        print(json.dumps(asdict(report), indent=2, ensure_ascii=False))
-    else:
-        print(as_text(report))
-    return 1 if report.problems else 0
+MAX_SCENES = 60
 
 
 def inspect(root, encoding="auto", progress=iter) -> Report:
@@ -106,20 +59,16 @@ def as_text(report: Report) -> str:
 def _scene_table(rows) -> list[str]:
     if not rows:
         return []
-    width = max(len(row["name"]) for row in rows[:MOST_SCENES])
+    width = max(len(row["name"]) for row in rows[:MAX_SCENES])
     lines = [
         f"  {'scene':<{width}}  {'size':>11}  {'near':>10}  {'far':>10}  unknown    sky  depth file"
     ]
-    for row in rows[:MOST_SCENES]:
+    for row in rows[:MAX_SCENES]:
         size = f"{row['width']} x {row['height']}"
         lines.append(
             f"  {row['name']:<{width}}  {size:>11}  {row['near']:>10.4g}  {row['far']:>10.4g}  "
             f"{row['unknown']:>7.1%}  {row['sky']:>5.1%}  {row['kind']}"
         )
-    if len(rows) > MOST_SCENES:
-        lines.append(f"  ... and {len(rows) - MOST_SCENES} more; --json lists all")
+    if len(rows) > MAX_SCENES:
+        lines.append(f"  ... and {len(rows) - MAX_SCENES} more; --json lists all")
     return lines
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,6 +20,7 @@ from data_gen.io.images import DataFileError, read_bytes
 VERSION = 1
 MANIFEST = "dataset.json"
 MANIFEST_LINES = "manifest.jsonl"
+PARAMETERS = "parameters.json"  # what the dataset is made of, written first
 
 # --- dataset.json ------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ map as PNG bytes, the map in 16 bits in the encoding of `optics.ENCODINGS` that 
 dataset.json name. Whatever the encoding, readers return `defocus` = sigma/7.
 """
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,11 @@ class RecordIndex(Source):
     def __len__(self):
         return len(self._places)
 
+    def records_per_shard(self) -> dict[Path, int]:
+        """How many records each shard holds, in the order of the shards; some may have none."""
+        held = Counter(file for file, *_ in self._places)
+        return {file: held[file] for file in self.files}
+
     def name(self, i) -> str:
         return self._values(i)[1]["name"].decode()
 
@@ -118,24 +125,135 @@ class RecordIndex(Source):
 open_records = RecordIndex
 
 
+# --- read through tf.data, in the graph ----------------------------------------------------------
+
+
 def read_records(folder) -> tf.data.Dataset:
     """All examples in order as {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1].
 
     Everything happens in the graph. TensorFlow checks each record's checksum, and names no file
     when one is wrong; `open_records(folder).read(i)` does.
     """
-    records = RecordIndex(folder)
-    # All stored values at once: the same numbers, bit for bit, as `decode_map` gives.
-    stored_max = optics.ENCODINGS[records.encoding].stored_max
-    table = decode_map(np.arange(stored_max + 1, dtype=np.uint16)[None], records.encoding, folder)
+    dataset = RecordIndex(folder)
+    parse = _parser([dataset.encoding])
+    records = tf.data.TFRecordDataset([str(file) for file in dataset.files])
+    return records.map(
+        lambda record: parse(record, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
 
-    def parse(record):
+
+def shuffled_records(
+    datasets: Sequence[RecordIndex],
+    seed: int,
+    start: int = 0,
+    counts: Sequence[int] | None = None,
+    cycle: int = 8,
+    window: int = 256,
+) -> tf.data.Dataset:
+    """The examples of datasets in an endless, shuffled order, read in the graph alone.
+
+    The order is a pure function of `seed`: example number n of the stream is the same wherever the
+    stream starts. Numbers e*N .. (e+1)*N - 1 are epoch e, in which each of the N records stands
+    once. An epoch has its own order of shards; `cycle` of them are read at a time, a record of each
+    in turn, and every `window` records that come out of this are shuffled. So neighbours of a shard
+    end up apart, and memory holds `window` encoded records.
+
+    A start in the middle of an epoch reads, and does not decode, what lies before it in the epoch.
+
+    Args:
+        datasets: opened folders, of one encoding or of several.
+        seed: 0 .. 2^31 - 1.
+        start: number of the first example; step * batch size continues a training run.
+        counts: how many of its first records each dataset gives; None: all of them. (The others
+            are held out.)
+        cycle, window: parts of the order: another value is another order.
+    Returns:
+        {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1], and `number`, int64: that of
+        the example in the stream, for the seeds of crops and flips. So a stream of batches is
+
+            stream = shuffled_records(datasets, seed, start * batch)
+            stream.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch)
+
+        with cut(example) = `augment.fit_to_crop(..., values="scaled")`, then
+        `augment.random_crop` and `augment.random_flip_turn` by `fold(key, purpose, number)`.
+    Raises:
+        ValueError: no record at all, or counts beyond what there is.
+    """
+    encodings = sorted({dataset.encoding for dataset in datasets})
+    files, takes, schemes = _shards_to_read(datasets, counts, encodings)
+    total, parse = sum(takes), _parser(encodings)
+    if not total:
+        raise ValueError("a stream of records must have at least one; received none")
+    files, schemes = tf.constant(files), tf.constant(schemes)
+    takes = tf.constant(takes, tf.int64)
+
+    def records_of(shard):
+        records = tf.data.TFRecordDataset(files[shard]).take(takes[shard])
+        return records.map(lambda record: (record, schemes[shard]))
+
+    def epoch(number):
+        key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int32), number)
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(files)), key)
+
+        def shuffled(place, window_of):
+            # Window 0 must not be shuffled by the key that shuffled the shards.
+            window_key = tf.random.experimental.stateless_fold_in(key, place + 1)
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(tf.size(window_of[0])), window_key
+            )
+            return tf.data.Dataset.from_tensor_slices(
+                tuple(tf.gather(values, order) for values in window_of)
+            )
+
+        shards_in_turn = tf.data.Dataset.from_tensor_slices(order).interleave(
+            records_of, cycle, 1, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        return shards_in_turn.batch(window).enumerate().flat_map(shuffled)
+
+    first_epoch, within = divmod(start, total)
+    stream = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).skip(within)
+    return stream.enumerate(start).map(
+        lambda number, record: {**parse(*record), "number": number},
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _shards_to_read(datasets, counts, encodings):
+    """(file, number of its records to take, place of its encoding) of every shard with any."""
+    counts = [len(dataset) for dataset in datasets] if counts is None else list(counts)
+    shards_to_read = []
+    for dataset, left in zip(datasets, counts, strict=True):
+        if not 0 <= left <= len(dataset):
+            raise ValueError(
+                f"{dataset.folder}: a count must lie in 0 .. {len(dataset)}; received {left}"
+            )
+        for file, records in dataset.records_per_shard().items():
+            if take := min(records, left):
+                shards_to_read.append((str(file), take, encodings.index(dataset.encoding)))
+            left -= take
+    files, takes, schemes = zip(*shards_to_read, strict=True) if shards_to_read else ((), (), ())
+    return files, takes, schemes
+
+
+def _parser(encodings: Sequence[str]) -> Callable:
+    """A graph function (record, place of its encoding in `encodings`) -> image and defocus."""
+    top = max(optics.ENCODINGS[encoding].stored_max for encoding in encodings)
+    tables = np.zeros((len(encodings), top + 1), np.float32)
+    stored_max = [optics.ENCODINGS[encoding].stored_max for encoding in encodings]
+    for table, encoding, largest in zip(tables, encodings, stored_max, strict=True):
+        # All stored values at once: the same numbers, bit for bit, as `decode_map` gives.
+        stored = np.arange(largest + 1, dtype=np.uint16)[None]
+        table[: largest + 1] = decode_map(stored, encoding, encoding)[0]
+
+    def parse(record, scheme):
         example = tf.io.parse_single_example(record, shards.FEATURES)
-        tf.debugging.assert_equal(example["encoding"], records.encoding)
+        tf.debugging.assert_equal(example["encoding"], tf.constant(encodings)[scheme])
         image = tf.io.decode_png(example["image"], channels=3)
         stored = tf.io.decode_png(example["defocus_map"], channels=1, dtype=tf.uint16)
-        defocus = tf.gather(tf.constant(table[0]), tf.cast(stored, tf.int32))
+        stored = tf.cast(stored, tf.int32)
+        tf.debugging.assert_less_equal(stored, tf.constant(stored_max)[scheme])
+        defocus = tf.gather(tf.constant(tables)[scheme], stored)
         return {"image": tf.cast(image, tf.float32) / 255.0, "defocus": defocus}
 
-    dataset = tf.data.TFRecordDataset([str(file) for file in records.files])
-    return dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return parse

@@ -7,55 +7,22 @@ the number of processes and threads: each example is computed on its own.
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from data_gen import optics, pipeline
 from data_gen.dataset import folders, records, shards
+from data_gen.generation.parameters import DatasetParameters
 from data_gen.io.images import encode_png
-from data_gen.rendering.options import Realism
+from data_gen.io.pixels import to_uint8
 from data_gen.sources.base import Cached, Resized, Source, origin
 
 # Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
 # should fit as a whole; a large one costs a read for each example whatever is kept.
 CACHE_BYTES = 512 * 2**20
 MAX_PIXELS = 64 * 10**6
-MOST_SHARDS = 99_999
-MOST_SEED = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class DatasetParameters:
-    """What decides the bytes of a dataset."""
-
-    count: int
-    """How many images."""
-    seed: int = 0
-    crop: int = 0
-    """Side of a random square in pixels; 0: the whole scene."""
-    sampler: Literal["paper", "generator"] = "paper"
-    layout: Literal["records", "folders"] = "records"
-    encoding: Literal["paper", "generator", "released"] = "paper"
-    """Encoding of the maps on disk."""
-    shard_size: int = 64
-    """Examples a shard; of layout `records` only."""
-    realism: Realism = field(default_factory=Realism)
-    """Beyond the paper's model of blur."""
-
-    def __post_init__(self):
-        for name, least in (("count", 1), ("seed", 0), ("crop", 0), ("shard_size", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; received {getattr(self, name)}")
-        if self.seed > MOST_SEED:
-            raise ValueError(f"seed must be at most {MOST_SEED}; received {self.seed}")
-        if self.layout == "records" and self.count > MOST_SHARDS * self.shard_size:
-            raise ValueError(
-                f"count must be at most {MOST_SHARDS} times shard_size; received {self.count} and "
-                f"{self.shard_size}"
-            )
 
 
 # Parameters of the dataset as a whole, which say nothing about a single image.
@@ -124,7 +91,7 @@ class Generator:
         """Example number `index`."""
         drawn, p = self.drawn(index), self.parameters
         example = {
-            "image": np.rint(drawn["image"] * 255).astype(np.uint8),
+            "image": to_uint8(drawn["image"]),
             "defocus": drawn["defocus"][..., 0],
             "name": self.source.name(int(drawn["scene"])),
             "seed": p.seed,

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, line_text, manifest_text
-from data_gen.generation.generator import DatasetParameters, Generator
+from data_gen.generation.generator import Generator
+from data_gen.generation.parameters import DatasetParameters
 
 # Images a job of layout `folders`: what is lost by a kill, against a small file for each job.
 FOLDER_JOB = 8

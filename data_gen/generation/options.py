@@ -1,18 +1,20 @@
-"""Command-line options of the programs that write datasets, and the source they name."""
+"""Command-line options of the programs that write datasets, and the source they name.
+
+What reads files or renders is imported once a source is opened: a help text does not wait for it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import tyro
 
-from data_gen import pipeline
-from data_gen.generation import generator as generation
-from data_gen.sources import layouts, rgbd
-from data_gen.sources.base import concat
+from data_gen.generation.parameters import DatasetParameters
 
 PROCEDURAL = "procedural"
 PROCEDURAL_SIDE = 480
+# The keys of `layouts.LAYOUTS`, and auto: the first that fits.
+LayoutOrAuto = Literal["auto", "sintel", "synthia", "syndof-input", "middlebury", "folder"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,7 @@ class SourceOptions:
     or, without --root, the folders themselves. None: the embedded procedural scenes."""
     root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
-    source_layout: Literal["auto", "sintel", "synthia", "middlebury", "syndof-input", "folder"] = (
-        "auto"
-    )
+    source_layout: LayoutOrAuto = "auto"
     """Layout of the folders where --source names folders."""
     depth: Literal["auto", "metric", "inverse"] = "auto"
     """What plain depth files hold: larger = farther (metric) or larger = nearer (inverse)."""
@@ -39,7 +39,7 @@ class SourceOptions:
 
     def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
         """The folders, none for the procedural scenes, and their layout; ValueError."""
-        known = ("auto", *layouts.LAYOUTS)
+        known = get_args(LayoutOrAuto)
         if self.root:
             if len(self.source) > 1 or (self.source and self.source[0] not in known):
                 raise ValueError(
@@ -60,7 +60,7 @@ class SourceOptions:
 
 def open_source(
     options: SourceOptions,
-    dataset: generation.DatasetParameters,
+    dataset: DatasetParameters,
     report=None,
     progress=iter,
     localise=str,
@@ -73,6 +73,10 @@ def open_source(
         localise: makes a root that is not a local folder one.
     Raises ValueError, `DataFileError`: options that contradict, folders without scenes.
     """
+    from data_gen import pipeline
+    from data_gen.sources import rgbd
+    from data_gen.sources.base import concat
+
     roots, layout = options.roots_and_layout()
     if roots:
         opened = [
@@ -102,5 +106,5 @@ def open_source(
 
 
 # The dataset's own parameters stand among the options without a prefix.
-Dataset = tyro.conf.OmitArgPrefixes[generation.DatasetParameters]
+Dataset = tyro.conf.OmitArgPrefixes[DatasetParameters]
 Scenes = tyro.conf.OmitArgPrefixes[SourceOptions]

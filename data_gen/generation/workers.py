@@ -4,16 +4,24 @@ Each worker is a fresh interpreter (`spawn`: TensorFlow does not survive a fork)
 the machine's threads. It gets one job at a time through a pipe of its own, so nothing is shared
 that a dying process could leave locked: its pipe breaks, and the parent stops the others and says
 so. A worker whose parent dies meets the broken pipe and ends too.
+
+`concurrent.futures.ProcessPoolExecutor` would lose three things. It says that a worker died, but
+not how: SIGKILL is what a lack of memory looks like. Its workers share one queue and each holds
+both ends of it: after a kill -9 of the parent they would wait in it for ever, with their memory.
+And a job could report each example only through a second queue, whose lock a killed worker may
+hold.
 """
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 from collections import deque
 from multiprocessing.connection import wait
+
+from data_gen import environment
+from data_gen.io.parallel import cores
 
 # A worker that was asked to end and does not is killed after this.
 PATIENCE_S = 5.0
@@ -21,13 +29,6 @@ PATIENCE_S = 5.0
 
 class WorkerDied(RuntimeError):
     """A worker process ended before its work did."""
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def do_all(jobs, store, source, parameters, workers: int, report) -> None:
@@ -82,7 +83,7 @@ def _received(pipe, process):
         raise WorkerDied(
             f"a worker must live until its work is done; received: worker {process.pid} {how}. "
             "SIGKILL without your doing is the system's answer to a lack of memory: start the "
-            "same command with fewer --workers; it continues where it stopped"
+            "same command with fewer --jobs; it continues where it stopped"
         ) from error
 
 
@@ -133,13 +134,7 @@ def _work(pipe, store, source, parameters, threads):
 
 
 def _generator(source, parameters, threads):
-    import cv2
-    import tensorflow as tf
-
+    environment.limit_to_processor(threads)
     from data_gen.generation.generator import Generator
 
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.set_visible_devices([], "GPU")
-    cv2.setNumThreads(threads)
     return Generator(source, parameters, threads)

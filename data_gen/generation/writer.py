@@ -13,15 +13,15 @@ import json
 import sys
 from dataclasses import asdict
 
-from data_gen.dataset.manifest import MANIFEST
+from data_gen.dataset.manifest import MANIFEST, PARAMETERS
 from data_gen.generation import jobs, workers
-from data_gen.generation.generator import DatasetParameters as DatasetParameters
 from data_gen.generation.generator import Generator
+from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import LocalStore
 from data_gen.io.images import DataFileError
 from data_gen.io.locks import FolderLock
+from data_gen.io.parallel import cores
 
-PARAMETERS = "parameters.json"
 # Images after which the space that the rest needs is estimated.
 IMAGES_FOR_ESTIMATE = 8
 # Images differ in size: the estimate is off by about this.
@@ -108,7 +108,7 @@ def _do(left, store, source, parameters, worker_count, progress):
         if worker_count > 1:
             workers.do_all(left, store, source, parameters, worker_count, report)
         else:
-            generator = Generator(source, parameters, workers.cores())
+            generator = Generator(source, parameters, cores())
             for job in left:
                 jobs.do(job, store, generator, report)
 

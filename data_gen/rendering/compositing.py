@@ -16,7 +16,7 @@ layers, and the separable blur of a tile is two small matrix products with bande
 XLA, once a process, into a loop over its layers that stays in the processor's cache: half the
 processor's time of the same sums layer after layer in whole arrays (tests/benchmarks/render.py),
 which is how kernels that are not separable are applied. XLA runs one tile at a time: more cores
-are used by more processes (`python -m data_gen --workers`).
+are used by more processes (`python -m data_gen --jobs`).
 
 Shapes: image [H, W, 3] float in [0, 1], RGB; depth [H, W] > 0; all float32.
 """

@@ -1,8 +1,11 @@
-"""What a rendering may have beyond the paper's model of blur; `apertures.py` has the formulas."""
+"""Options of a rendering beyond the paper's model of blur; formulas: `apertures.py`."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
+
+# The names of `lens.LENS_SAMPLERS`, for options.
+SamplerName = Literal["paper", "generator"]
 
 
 @dataclass(frozen=True)

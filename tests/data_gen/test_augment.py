@@ -8,6 +8,7 @@ import tensorflow as tf
 from scipy.special import erf
 
 from data_gen import augment
+from data_gen.sources.base import Resized, Source
 
 
 def mapped(function, *arguments):
@@ -215,3 +216,29 @@ def test_epoch_refuses_no_items(call):
 def test_resize_refuses_an_unknown_kind_of_values():
     with pytest.raises(ValueError, match="'scaled' or 'kept'; received 'binary'"):
         augment.resize_with_map(tf.zeros([8, 8, 3]), tf.zeros([8, 8, 1]), 0.5, values="binary")
+
+
+@pytest.mark.parametrize("size, crop", [((20, 30), 40), ((50, 70), 32), ((1000, 1600), 32)])
+def test_fitting_in_the_graph_is_that_of_a_source(size, crop):
+    """`base.Resized` rounds its images to 8 bits; the rest is the same."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    defocus = rng.random(size, np.float32)
+
+    class One(Source):
+        def __len__(self):
+            return 1
+
+        def name(self, i):
+            return "one"
+
+        def read(self, i):
+            return image, defocus
+
+    expected_image, expected_map = Resized(One(), crop, "scaled").read(0)
+    dataset = tf.data.Dataset.from_tensors((image / np.float32(255), defocus[..., None])).map(
+        lambda i, m: augment.fit_to_crop(i, m, crop, values="scaled")
+    )
+    ((fitted, fitted_map),) = dataset.as_numpy_iterator()
+    np.testing.assert_array_equal(fitted_map[..., 0], expected_map)
+    np.testing.assert_allclose(fitted * 255, expected_image, atol=0.5 + 1e-3)

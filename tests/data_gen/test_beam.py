@@ -7,7 +7,7 @@ pytest.importorskip("apache_beam", reason="needs Apache Beam, the extra [beam]")
 from data_gen import __main__ as local
 from data_gen import beam
 from data_gen.generation import jobs
-from data_gen.generation.generator import DatasetParameters
+from data_gen.generation.parameters import DatasetParameters
 
 
 def contents(folder):
@@ -16,7 +16,7 @@ def contents(folder):
 
 def both(tmp_path, *options):
     options = [str(option) for option in options]
-    assert local.main(["--out", str(tmp_path / "local"), "--workers", "1", *options]) == 0
+    assert local.main(["--out", str(tmp_path / "local"), "--jobs", "1", *options]) == 0
     out = tmp_path / "beam"
     assert beam.main(["--out", str(out), *options, "--runner", "DirectRunner"]) == 0
     return contents(tmp_path / "local"), contents(out)

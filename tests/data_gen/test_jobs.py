@@ -7,7 +7,8 @@ import pytest
 
 from data_gen import pipeline
 from data_gen.generation import jobs, writer
-from data_gen.generation.generator import DatasetParameters, Generator
+from data_gen.generation.generator import Generator
+from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import LocalStore
 
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from data_gen import optics
 from data_gen.optics import ENCODINGS
@@ -70,3 +73,82 @@ def test_values_above_the_maximum_are_refused():
         ENCODINGS["paper"].encode([0.0, 9.0])
     with pytest.raises(ValueError, match="sigma_px must lie in"):
         ENCODINGS["paper"].encode([float("nan")])
+
+
+# --- for any numbers -----------------------------------------------------------------------------
+
+SCHEMES = st.sampled_from(list(ENCODINGS.values()))
+SIGMAS_PX = st.floats(0, optics.SIGMA_MAX_PX)
+TOO_LARGE_PX = st.floats(optics.SIGMA_MAX_PX + 1e-3)
+NO_SIGMAS_PX = TOO_LARGE_PX | st.floats(max_value=-1e-9) | st.just(float("nan"))
+MAPS_PX = arrays(np.float64, array_shapes(max_dims=2, max_side=5), elements=SIGMAS_PX)
+
+
+@given(SCHEMES, MAPS_PX)
+def test_a_map_survives_storing_to_half_a_step(scheme, sigma_px):
+    stored = scheme.encode(sigma_px)
+    assert stored.dtype == np.uint16 and stored.shape == sigma_px.shape
+    assert stored.max() <= scheme.stored_max
+    decoded = scheme.decode(stored)
+    half_step_px = 0.5 / (scheme.scale * scheme.gain)
+    # float32 in `decode`: some roundings of numbers up to 15, 2^-23 * 15 = 2e-6 each.
+    assert np.abs(decoded - sigma_px).max() <= half_step_px + 1e-5
+    np.testing.assert_array_equal(scheme.encode(decoded), stored)
+
+
+@given(SCHEMES, st.data())
+def test_every_legal_number_is_one_sigma_and_comes_back(scheme, data):
+    low = int(scheme.encode(0.0))
+    stored = data.draw(arrays(np.uint16, 4, elements=st.integers(low, scheme.stored_max)))
+    np.testing.assert_array_equal(scheme.encode(scheme.decode(stored)), stored)
+
+
+@given(SCHEMES, SIGMAS_PX, SIGMAS_PX)
+def test_more_blur_is_never_a_smaller_number(scheme, a, b):
+    low, high = sorted((a, b))
+    assert scheme.encode(low) <= scheme.encode(high)
+    assert scheme.sigma_to_label(low) <= scheme.sigma_to_label(high) <= 1 + 1e-12
+
+
+@given(SCHEMES, SIGMAS_PX)
+def test_labels_come_back(scheme, sigma_px):
+    label = np.float64(scheme.sigma_to_label(sigma_px))
+    assert abs(scheme.label_to_sigma(label) - sigma_px) <= 1e-6
+
+
+@given(SCHEMES, NO_SIGMAS_PX)
+def test_a_sigma_beyond_the_range_is_refused(scheme, sigma_px):
+    with pytest.raises(ValueError, match="sigma_px must lie in"):
+        scheme.encode([1.0, sigma_px])
+
+
+@given(SCHEMES, st.floats(0, 1e-4))
+def test_a_rounding_error_beyond_a_full_blur_is_a_full_blur(scheme, excess_px):
+    assert scheme.encode(optics.SIGMA_MAX_PX + excess_px) == scheme.stored_max
+
+
+@given(SCHEMES, st.integers(1, 10**6), st.booleans())
+def test_a_number_beyond_the_range_is_refused_and_named(scheme, beyond, negative):
+    wrong = -beyond if negative else scheme.stored_max + beyond
+    with pytest.raises(ValueError, match=f"'{scheme.name}' .* received {wrong}: is it in another"):
+        scheme.decode(np.array([scheme.stored_max, wrong], np.int64))
+
+
+@given(st.floats(0, 28))
+def test_units_are_one_another(coc_px):
+    sigma_px, defocus = optics.coc_to_sigma(coc_px), optics.coc_to_defocus(coc_px)
+    assert optics.sigma_to_defocus(sigma_px) == pytest.approx(defocus, rel=1e-15)
+    for there, back in (
+        (optics.coc_to_sigma, optics.sigma_to_coc),
+        (optics.coc_to_defocus, optics.defocus_to_coc),
+    ):
+        assert back(there(coc_px)) == pytest.approx(coc_px, rel=1e-15)
+
+
+@given(st.floats(5, 400), st.floats(1.5, 1e4), st.floats(0.7, 32), st.floats(1, 400))
+def test_a_camera_has_one_f_number_for_an_alpha(focal_mm, ratio, f_number, pixels_per_mm):
+    camera = (focal_mm, focal_mm * ratio)
+    alpha_px = optics.alpha_from_camera(*camera, f_number, pixels_per_mm)
+    assert alpha_px > 0
+    back = optics.f_number_from_alpha(alpha_px, *camera, pixels_per_mm)
+    assert back == pytest.approx(f_number, rel=1e-12)

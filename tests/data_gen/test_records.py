@@ -170,3 +170,80 @@ def test_a_record_of_another_encoding_is_refused(tmp_path):
         records.open_records(tmp_path).read(0)
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(records.read_records(tmp_path))
+
+
+# --- the shuffled stream -------------------------------------------------------------------------
+
+
+def indices_of(stream, count):
+    """Which of the examples made by `make_example` the first `count` of a stream are."""
+    known = {make_example(i)["image"].tobytes(): i for i in range(60)}
+    images = [example["image"] for example in stream.take(count).as_numpy_iterator()]
+    return [known[np.rint(image * 255).astype(np.uint8).tobytes()] for image in images]
+
+
+@pytest.fixture
+def opened(tmp_path):
+    write_dataset(tmp_path, (7, 0, 9, 4))
+    return records.open_records(tmp_path)
+
+
+def test_a_stream_holds_each_record_once_an_epoch_in_an_order_of_its_own(opened):
+    order = indices_of(records.shuffled_records([opened], 3, cycle=2, window=5), 60)
+    epochs = [order[:20], order[20:40], order[40:]]
+    assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) == 3
+    assert order != indices_of(records.shuffled_records([opened], 4, cycle=2, window=5), 60)
+    # Shuffled beyond the interleaving of shards and beyond windows.
+    assert sum(abs(a - b) == 1 for a, b in zip(epochs[0], epochs[0][1:], strict=False)) < 10
+
+
+@pytest.mark.parametrize("start", [1, 6, 19, 20, 33])
+def test_a_stream_continues_wherever_it_is_started(opened, start):
+    whole = records.shuffled_records([opened], 3, window=8)
+    part = list(records.shuffled_records([opened], 3, start, window=8).take(9).as_numpy_iterator())
+    expected = list(whole.skip(start).take(9).as_numpy_iterator())
+    for left, right in zip(part, expected, strict=True):
+        assert left.keys() == right.keys() == {"image", "defocus", "number"}
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name])
+    assert [example["number"] for example in part] == list(range(start, start + 9))
+
+
+def test_batches_of_two_starts_are_the_same(opened):
+    def batches(step):
+        return records.shuffled_records([opened], 1, step * 3).batch(3, drop_remainder=True)
+
+    whole = list(batches(0).take(20).as_numpy_iterator())
+    resumed = list(batches(11).take(9).as_numpy_iterator())
+    for left, right in zip(whole[11:], resumed, strict=True):
+        np.testing.assert_array_equal(left["image"], right["image"])
+        np.testing.assert_array_equal(left["defocus"], right["defocus"])
+
+
+def test_a_stream_of_several_datasets_and_of_a_part_of_each(tmp_path):
+    examples = {}
+    for name, encoding in (("a", "paper"), ("b", "released")):
+        write_dataset(tmp_path / name, (4, 3), encoding)
+        for i in range(7):
+            examples[encoding, i] = make_example(i, encoding)["defocus"]
+    datasets = [records.open_records(tmp_path / name) for name in "ab"]
+    stream = records.shuffled_records(datasets, 0, counts=[5, 2])
+    read = [example["defocus"][..., 0] for example in stream.take(14).as_numpy_iterator()]
+    expected = [examples["paper", i] for i in range(5)] + [examples["released", i] for i in (0, 1)]
+    for epoch in (read[:7], read[7:]):
+        assert {plane.tobytes() for plane in epoch} == {plane.tobytes() for plane in expected}
+    with pytest.raises(ValueError, match="a count must lie in 0 .. 7; received 8"):
+        records.shuffled_records(datasets, 0, counts=[8, 0])
+    with pytest.raises(ValueError, match="must have at least one"):
+        records.shuffled_records(datasets, 0, counts=[0, 0])
+
+
+def test_a_stream_needs_no_python_and_checks_what_it_reads(tmp_path, opened):
+    spec = records.shuffled_records([opened], 0).element_spec
+    assert spec["image"].shape.as_list() == [None, None, 3] and spec["number"].dtype == tf.int64
+    graph = records.shuffled_records([opened], 0)._as_serialized_graph().numpy()
+    assert b"TFRecordDataset" in graph and b"PyFunc" not in graph
+    manifest.write_manifest(tmp_path, "released", 20)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        list(records.shuffled_records([records.open_records(tmp_path)], 0).take(1))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_gen.generation import writer
+from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.workers import WorkerDied
 from data_gen.io.images import DataFileError
 
@@ -35,12 +36,12 @@ class Scenes:
 @pytest.mark.parametrize(
     "deed, error, message",
     [
-        ("die", WorkerDied, "was ended by SIGKILL.*start the same command with fewer --workers"),
+        ("die", WorkerDied, "was ended by SIGKILL.*start the same command with fewer --jobs"),
         ("raise", DataFileError, "^scene 2: must be readable"),
     ],
 )
 def test_the_end_of_a_worker_is_an_error_and_not_a_wait(tmp_path, deed, error, message):
-    parameters = writer.DatasetParameters(6, crop=16, shard_size=1)
+    parameters = DatasetParameters(6, crop=16, shard_size=1)
     with pytest.raises(error, match=message):
         writer.write_dataset(Scenes(deed), "test", tmp_path, parameters, worker_count=2)
     assert not list(tmp_path.rglob("*.tmp"))

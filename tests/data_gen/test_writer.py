@@ -21,8 +21,8 @@ from data_gen.io import images as imagefiles
 from tests.support.paths import ROOT
 
 
-def run(*arguments, workers=1):
-    return command.main([str(argument) for argument in (*arguments, "--workers", workers)])
+def run(*arguments, jobs=1):
+    return command.main([str(argument) for argument in (*arguments, "--jobs", jobs)])
 
 
 def contents(folder):
@@ -138,7 +138,7 @@ def test_several_roots_and_the_form_with_a_layout(tmp_path, scenes):
 def test_the_same_bytes_from_two_workers(tmp_path, scenes):
     options = ["--root", scenes, "--count", 9, "--crop", 32, "--shard-size", 2]
     assert run("--out", tmp_path / "one", *options) == 0
-    assert run("--out", tmp_path / "two", *options, workers=2) == 0
+    assert run("--out", tmp_path / "two", *options, jobs=2) == 0
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
@@ -186,7 +186,7 @@ def kill_group(process):
 def test_killed_and_continued(tmp_path, scenes):
     options = ["--root", scenes, "--count", 60, "--crop", 32, "--shard-size", 1, "--seed", 2]
     out = tmp_path / "out"
-    process = start(out, *options, "--workers", 2)
+    process = start(out, *options, "--jobs", 2)
     wait_for(lambda: any(out.glob("dmenet-*")), process)
     kill_group(process)
     assert not (out / "dataset.json").exists()
@@ -202,7 +202,7 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
     """pytest -m slow -k three_kills: twice the whole group and once a worker, at random moments."""
     data = shared / "data"
     options = ["--root", data / "native", data / "rgbd", "--bgr-scenes", "nyu_*", "--count", 300]
-    options += ["--crop", 240, "--shard-size", 16, "--workers", 2, "--layout", layout]
+    options += ["--crop", 240, "--shard-size", 16, "--jobs", 2, "--layout", layout]
     whole, out = tmp_path / "whole", tmp_path / "out"
     process = start(whole, *options)
     assert process.wait() == 0, process.communicate()[1]
@@ -223,7 +223,7 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
             os.kill(int(rng.choice(children)), signal.SIGKILL)
             errors = process.communicate()[1].strip().splitlines()
             print(errors[-1])
-            assert process.returncode == 1 and "fewer --workers" in errors[-1]
+            assert process.returncode == 1 and "fewer --jobs" in errors[-1]
         assert not (out / "dataset.json").exists()
     process = start(out, *options)
     assert process.wait() == 0, process.communicate()[1]
@@ -234,7 +234,7 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
 @pytest.mark.slow
 def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path, scenes):
     options = ["--root", scenes, "--count", 400, "--crop", 32, "--shard-size", 2]
-    process = start(tmp_path / "out", *options, "--workers", 2)
+    process = start(tmp_path / "out", *options, "--jobs", 2)
     wait_for(lambda: any((tmp_path / "out").glob("dmenet-*")), process)
     os.killpg(process.pid, signal.SIGINT)
     errors = process.communicate(timeout=60)[1]

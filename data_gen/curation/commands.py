@@ -1,0 +1,119 @@
+"""The commands that look at data: inspect, dedup and card.
+
+    python -m data_gen inspect SYNDOF/
+    python -m data_gen dedup sintel/ synthia/ --out distinct
+    python -m data_gen card syndof
+
+What they do is imported once their options are read: a help text does not wait for TensorFlow.
+"""
+
+import functools
+import json
+import sys
+from dataclasses import asdict
+
+from tqdm import tqdm
+
+from data_gen import command_line, environment, exit_codes
+from data_gen.curation.options import HASH_BITS, CardOptions, DedupOptions, InspectOptions
+
+INSPECT = """Reports what a folder holds, and everything that is wrong with it.
+
+python -m data_gen inspect SYNDOF/
+
+python -m data_gen inspect sintel/ --json
+
+For the authors' released folders (image/, blur_map/), for datasets that `python -m data_gen` wrote,
+in either layout, and for RGB-D scenes. Exit code: 0 nothing wrong, 1 problems found.
+"""
+
+DEDUP = """Keeps only dissimilar images of a collection, as the paper did (2,006 of its frames).
+
+python -m data_gen dedup sintel/ synthia/ --out distinct
+
+python -m data_gen dedup photos/ --out distinct --threshold 48
+"""
+
+CARD = """Writes a data card: what a dataset of images and maps holds, as one HTML file with plots.
+
+python -m data_gen card syndof
+
+python -m data_gen card SYNDOF/ --encoding released -o syndof.html
+
+For datasets that `python -m data_gen` wrote, in either layout, and for the authors' folders
+(image/, blur_map/). Focus distances and layers come from manifest.jsonl; without it the card says
+that they are not known. The file holds everything: no script, no link, nothing to load.
+"""
+
+NOTHING_WRITTEN = "interrupted; nothing is written before the end"
+
+
+def inspect(argv=None) -> int:
+    """`python -m data_gen inspect`; returns the exit code."""
+    environment.prepare()
+    options = command_line.parse(InspectOptions, argv, "python -m data_gen inspect", INSPECT)
+    return command_line.run(lambda: _inspect(options))
+
+
+def _inspect(options: InspectOptions) -> int:
+    from data_gen.curation import inspection
+
+    progress = functools.partial(tqdm, desc="reading", leave=False)
+    report = inspection.inspect(options.folder, options.encoding, progress)
+    if options.json:
+        print(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+    else:
+        print(inspection.as_text(report))
+    return exit_codes.FAILED if report.problems else exit_codes.OK
+
+
+def dedup(argv=None) -> int:
+    """`python -m data_gen dedup`; returns the exit code."""
+    environment.prepare()
+    options = command_line.parse(DedupOptions, argv, "python -m data_gen dedup", DEDUP)
+    return command_line.run(lambda: _dedup(options), NOTHING_WRITTEN)
+
+
+def _dedup(options: DedupOptions) -> int:
+    from data_gen.curation import dedup as deduplication
+
+    source = deduplication.open_collections(options.source)
+    progress = functools.partial(tqdm, desc="reading images", unit="image")
+    distinct = deduplication.distinct_source(source, options.threshold, options.out, progress)
+    groups = json.loads((options.out / "report.json").read_text(encoding="utf-8"))["groups"]
+    for each in groups[:10]:
+        print(f"{each['kept']} stands for {len(each['merged'])} more")
+    if len(groups) > 10:
+        print(f"... and {len(groups) - 10} more groups in {options.out / 'report.json'}")
+    print(
+        f"{len(source)} images, {len(distinct)} kept, {len(source) - len(distinct)} left out in "
+        f"{len(groups)} groups (threshold {options.threshold} of {HASH_BITS} bits)"
+    )
+    print(f"look at {options.out / 'merged.png'}; the list is {options.out / 'kept.txt'}")
+    return exit_codes.OK
+
+
+def card(argv=None) -> int:
+    """`python -m data_gen card`; returns the exit code."""
+    environment.prepare()
+    options = command_line.parse(CardOptions, argv, "python -m data_gen card", CARD)
+    return command_line.run(lambda: _card(options), NOTHING_WRITTEN)
+
+
+def _card(options: CardOptions) -> int:
+    from data_gen.curation import card as data_card
+    from data_gen.curation.card_statistics import collect
+    from data_gen.dataset.manifest import read_lines
+    from data_gen.io.atomic import write_text
+
+    if options.pictures < 1:
+        raise ValueError(f"pictures must be at least 1; received {options.pictures}")
+    dataset = data_card.open_dataset(options.folder, options.encoding)
+    lines, problems = read_lines(options.folder)
+    statistics = collect(dataset, lines, functools.partial(tqdm, desc="reading", unit="image"))
+    page = data_card.render(options.folder, dataset, statistics, lines, options.pictures)
+    write_text(options.out, page)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    print(f"{options.out}: the card of {len(dataset)} images")
+    return exit_codes.OK

@@ -1,0 +1,59 @@
+"""Options of the commands that look at data; imports no TensorFlow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from data_gen.optics import EncodingOrAuto
+
+HASH_BITS = 256
+# Why this many: `dedup.py`.
+THRESHOLD_BITS = 64
+
+Out = tyro.conf.arg(aliases=["-o"])
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Reports a folder's layout, encoding, ranges and pairs, and everything wrong with it."""
+
+    folder: tyro.conf.Positional[Path]
+    """A dataset (image/ with blur_map/, or records), or RGB-D scenes."""
+    encoding: EncodingOrAuto = "auto"
+    """Encoding of the maps; auto: what the dataset states or the values tell."""
+    json: bool = False
+    """Print one JSON object instead of text."""
+
+
+@dataclass(frozen=True)
+class DedupOptions:
+    """Keeps only dissimilar images of RGB-D collections or folders of photos."""
+
+    source: tyro.conf.Positional[tuple[Path, ...]]
+    """RGB-D folders in any layout, or folders of photos; each image is compared with all others."""
+    out: Annotated[Path, Out]
+    """Folder of the report: kept.txt, report.json, distances.png, merged.png."""
+    threshold: Annotated[int, tyro.conf.arg(metavar="BITS")] = THRESHOLD_BITS
+    """Of 256 bits; images this near to a kept one are left out."""
+
+    def __post_init__(self):
+        if not 0 <= self.threshold < HASH_BITS:
+            raise ValueError(
+                f"threshold must lie in 0 .. {HASH_BITS - 1} bits; received {self.threshold}"
+            )
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """Writes a data card: one HTML file with histograms, counts and a contact sheet."""
+
+    folder: tyro.conf.Positional[Path]
+    """Dataset: records, or folders image/ and blur_map/."""
+    out: Annotated[Path, Out] = Path("card.html")
+    """The file to write."""
+    encoding: EncodingOrAuto = "auto"
+    """Encoding of the maps, for folders that do not tell it."""
+    pictures: int = 24
+    """Images of the contact sheet, evenly spread over the dataset."""
