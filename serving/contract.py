@@ -75,7 +75,8 @@ OUTPUTS = {
 # Keys of the JSON in `model`: fields of `dmenet_tf.prediction.metadata.Metadata`.
 MODEL_FIELDS = ("model", "encoding", "sigma_max_px", "units", "version", "licence")
 # Only where the model has one: the longer side in pixels to which photos are best reduced.
-OPTIONAL_MODEL_FIELDS = ("recommended_side",)
+RECOMMENDED_SIDE = "recommended_side"
+OPTIONAL_MODEL_FIELDS = (RECOMMENDED_SIDE,)
 
 # --- units ------------------------------------------------------------------------------------
 

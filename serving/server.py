@@ -1,6 +1,6 @@
 """An embedded PredictionService for one machine.
 
-    python -m serving.server --models models
+    dmenet serve --models models
 
 A stand-in for TensorFlow Serving, and not TensorFlow Serving: the same calls, messages, folders and
 a part of the same configuration, from Python, for a laptop, a demo or one modest machine, with no
@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from data_gen.exit_codes import FAILED, OK, USAGE
 from data_gen.installation import not_installed
 from dmenet_tf import environment
-from dmenet_tf.console import quiet_native_stderr
+from dmenet_tf.console import UsageError, quiet_native_stderr
 from serving import contract
 from serving.embedded.memory import limit_arenas
 from serving.embedded.options import (
@@ -54,7 +55,7 @@ class Server:
         check(options)
         self.options = options
         self.host, wanted_port = split_address(options.address)
-        self.scheduler = Scheduler(options.concurrency, options.queue, options.max_batch)
+        self.scheduler = Scheduler(options.jobs, options.queue, options.max_batch)
         self.metrics = Metrics(lambda: self.scheduler.waiting)
         self._health = Health()
         self.versions = Versions(_configs(options), partial(loading.load, options), self._changed)
@@ -77,7 +78,7 @@ class Server:
             self.metrics_port = self._metrics_server.port
         self._health.set(self.versions.serving())
         self._grpc.start()
-        self.versions.start(self.options.poll_seconds)
+        self.versions.start(self.options.polling_s)
         return self
 
     def wait_until_serving(self, seconds: float) -> bool:
@@ -85,10 +86,10 @@ class Server:
         return self._health.serving.wait(seconds)
 
     def stop(self) -> bool:
-        """Refuses new requests, waits `grace_seconds` for those under way; whether all ended."""
+        """Refuses new requests, waits the grace period for those under way; whether all ended."""
         self._health.stop()
         self.service.refuse_new()
-        drained = self.service.wait_until_idle(self.options.grace_seconds)
+        drained = self.service.wait_until_idle(self.options.grace_s)
         self.scheduler.reject_waiting("the server is stopping")
         # Replies are on their way for a moment after the handlers have ended.
         self._grpc.stop(1.0 if drained else 0.1).wait()
@@ -111,7 +112,7 @@ class Server:
         from grpc_health.v1 import health_pb2_grpc
 
         options = self.options
-        threads = options.concurrency * options.max_batch + options.queue + _SPARE_THREADS
+        threads = options.jobs * options.max_batch + options.queue + _SPARE_THREADS
         server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="request"),
             options=[
@@ -168,7 +169,7 @@ def _credentials(options: ServerOptions):
     import grpc
 
     key, certificate = (Path(p).read_bytes() for p in (options.tls_key, options.tls_certificate))
-    authority = None if options.client_ca is None else Path(options.client_ca).read_bytes()
+    authority = None if options.tls_ca is None else Path(options.tls_ca).read_bytes()
     return grpc.ssl_server_credentials(
         [(key, certificate)], authority, require_client_auth=authority is not None
     )
@@ -181,16 +182,29 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
     try:
-        values = vars(build_parser().parse_args(argv))
-        if values["metrics_port"] < 0:
-            values["metrics_port"] = None
-        return serve(ServerOptions(**values))
+        return serve(_parse(argv))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
     except ImportError as error:
         print(f"error: {not_installed('`dmenet serve`', error, 'serving')}", file=sys.stderr)
-        return 1
+        return FAILED
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
+
+
+def _parse(argv) -> ServerOptions:
+    values = vars(build_parser().parse_args(argv))
+    if values["metrics_port"] < 0:
+        values["metrics_port"] = None
+    options = ServerOptions(**values)
+    try:
+        check(options)
+        split_address(options.address)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return options
 
 
 def serve(options: ServerOptions) -> int:
@@ -208,13 +222,13 @@ def serve(options: ServerOptions) -> int:
     server = Server(options).start()
     _tell(server)
     stopping.wait()
-    _log.info("stopping: requests under way have %g s", options.grace_seconds)
+    _log.info("stopping: requests under way have %g s", options.grace_s)
     drained = server.stop()
     _log.info("stopped" if drained else "stopped; requests under way were given up")
     if not drained:
         logging.shutdown()
-        os._exit(0)  # their threads would keep the process
-    return 0
+        os._exit(OK)  # their threads would keep the process
+    return OK
 
 
 def _tell(server: Server) -> None:

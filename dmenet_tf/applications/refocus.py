@@ -9,9 +9,9 @@ focusing on the plane whose blur was c0, with an aperture `aperture` times as wi
     c_out = aperture * (c - c0)
 
 Pixels whose blur grows are blurred further, sqrt(c_out^2 - c^2), nearer things in front of farther
-ones (`layered_blur`). Pixels whose blur shrinks need a deconvolution by sqrt(c^2 - c_out^2) (`deblur`),
-which sharpens moderately and restores no lost detail; `sharpen=0` leaves them as blurred as they
-were.
+ones (`layered_blur`). Pixels whose blur shrinks need a deconvolution by sqrt(c^2 - c_out^2)
+(`deblur`), which sharpens moderately and restores no lost detail; `sharpen=0` leaves them as
+blurred as they were.
 """
 
 import numpy as np

@@ -57,11 +57,9 @@ class Predictor(predictor.Predictor):
 
     def __init__(self, weights: str | Path | TrainedModel, *, tile: TileSide = "auto"):
         predictor.check_tile(tile)  # before weights are read
-        super().__init__(LocalBackend(weights), tile=tile)
-
-    @property
-    def trained(self) -> TrainedModel:
-        return self.backend.trained
+        backend = LocalBackend(weights)
+        super().__init__(backend, tile=tile)
+        self.trained = backend.trained
 
 
 def free_memory() -> int:

@@ -29,16 +29,19 @@ class Backend(Protocol):
     @property
     def metadata(self) -> Metadata:
         """Of the model that labels."""
+        ...
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """What labels depend on besides the model, {name: value}."""
+        ...
 
     def tile_side(self, height: int, width: int, wanted: TileSide) -> int:
         """The kept side of tiles for a padded photo of this size; 0: the whole photo.
 
         wanted: a multiple of 16, 0 for whole photos if possible, or "auto".
         """
+        ...
 
     def labels(self, part: np.ndarray) -> tuple[np.ndarray, Metadata]:
         """The network's labels of a part, and the model that made them.
@@ -46,9 +49,11 @@ class Backend(Protocol):
         part: RGB [h, w, 3], h and w multiples of 16; uint8, uint16, or float32 in [0, 1].
         Returns [h, w] float32 in [0, 1], in the model's encoding.
         """
+        ...
 
     def close(self) -> None:
         """Ends what is under way, where another thread can."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +96,8 @@ class Predictor:
 
     def __init__(self, backend: Backend, *, tile: TileSide = "auto"):
         check_tile(tile)
-        self.backend, self.tile = backend, tile
+        self.backend = backend
+        self.tile: TileSide = tile
 
     @property
     def metadata(self) -> Metadata:
@@ -124,6 +130,7 @@ class Predictor:
         """The map of an image, and which model made it at which size."""
         image = check_image(image)
         check_max_side(max_side)
+        changed = None
         for _ in range(_ONE_MODEL_TRIES):
             try:
                 return self._predict(image, max_side)
@@ -135,7 +142,8 @@ class Predictor:
         )
 
     def _predict(self, image: np.ndarray, max_side: int | None) -> Prediction:
-        side = resolved_side(max_side, self.metadata if max_side is None else None)
+        # A server is not asked for its model where the size is given.
+        side = resolved_side(None, self.metadata) if max_side is None else max_side or None
         scale = scale_to(side, *image.shape[:2])
         seen = image if scale == 1.0 else _reduced(image, scale)
         labels, model = self._labels(seen)
@@ -156,7 +164,7 @@ class Predictor:
         height, width = padded.shape[:2]
         side = self.backend.tile_side(height, width, self.tile)
         labels = np.empty((height, width), np.float32)
-        model = None
+        model: Metadata | None = None
         for rows in tiling.tiles(height, side):
             for columns in tiling.tiles(width, side):
                 part = padded[rows.start : rows.stop, columns.start : columns.stop]
@@ -165,6 +173,7 @@ class Predictor:
                     raise ModelChanged(f"model {model.model} was replaced by {made_by.model}")
                 model = made_by
                 labels[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
+        assert model is not None  # there is at least one tile
         return labels[: image.shape[0], : image.shape[1]], model
 
 
@@ -187,14 +196,12 @@ def check_max_side(max_side) -> None:
         )
 
 
-def resolved_side(max_side: int | None, model: Metadata | None) -> int | None:
+def resolved_side(max_side: int | None, model: Metadata) -> int | None:
     """The longer side to which larger photos are reduced; None: full size.
 
-    model: where `max_side` is None, whose recommendation is taken.
+    model: whose recommendation is taken where `max_side` is None.
     """
-    if max_side is None:
-        return model.recommended_side or None
-    return max_side or None
+    return (model.recommended_side if max_side is None else max_side) or None
 
 
 def scale_to(side: int | None, height: int, width: int) -> float:

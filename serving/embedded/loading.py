@@ -18,7 +18,7 @@ def load(options: ServerOptions, folder: Path) -> LoadedModel:
 
     Raises whatever TensorFlow does where the folder holds no whole model, and what `warm_up` does.
     """
-    model = LoadedModel(folder, options.concurrency, options.max_batch, options.threads)
+    model = LoadedModel(folder, options.jobs, options.max_batch, options.threads)
     try:
         warm_up(model, folder)
     except BaseException:

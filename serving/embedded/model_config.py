@@ -90,8 +90,8 @@ def models_in(folder) -> list[ModelConfig]:
         )
     if not found:
         raise ConfigError(
-            f"--models must hold a model; there is none in {folder} (python -m serving.export "
-            f"--checkpoint RUN --out {folder / 'dmenet'} writes one)"
+            f"--models must hold a model; there is none in {folder} (dmenet export "
+            f"--weights RUN --out {folder / 'dmenet'} writes one)"
         )
     return [ModelConfig(path.name, path) for path in found]
 

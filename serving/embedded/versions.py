@@ -139,8 +139,8 @@ class Versions:
 
     # --- following the folders -------------------------------------------------------------
 
-    def start(self, poll_seconds: float) -> None:
-        """Looks at the folders now and then every `poll_seconds`, in a thread of its own."""
+    def start(self, polling_s: float) -> None:
+        """Looks at the folders now, then at each polling interval, in a thread of its own."""
 
         def follow():
             while not self._stopping.is_set():
@@ -149,7 +149,7 @@ class Versions:
                     self.look()
                 except Exception:  # a folder that cannot be read now may be again later
                     _log.exception("could not look after the models; looking again")
-                self._stopping.wait(max(0.01, poll_seconds - (time.monotonic() - started)))
+                self._stopping.wait(max(0.01, polling_s - (time.monotonic() - started)))
 
         self._thread = threading.Thread(target=follow, name="versions", daemon=True)
         self._thread.start()

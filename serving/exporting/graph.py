@@ -12,7 +12,6 @@ import tensorflow as tf
 from data_gen.optics import ENCODINGS
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.networks.folding import fold
-from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 
@@ -25,10 +24,10 @@ _FOCUSED_SHARE = 0.1  # of `focus_score`
 class ServedModel(tf.Module):
     """`endpoints` are what a SavedModel of it serves. A copy: training on does not change it."""
 
-    def __init__(self, trained: TrainedModel):
+    def __init__(self, trained: TrainedModel, about: str):
+        """`about`: the JSON that each reply carries (`contract.MODEL_FIELDS`)."""
         super().__init__(name="served_model")
         encoding = ENCODINGS[trained.encoding]
-        about = Metadata.of(trained).to_json()
         forward = tf.function(
             fold(trained.model).__call__,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],

@@ -8,7 +8,6 @@ beside it. `sigma_px` stays in pixels of the photo.
 """
 
 import base64
-import copy
 import io
 import uuid
 import zlib
@@ -27,10 +26,8 @@ from dmenet_tf.applications.command import sharp_level, without_floor
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.applications.segment import cut_out, sharp_mask
-from dmenet_tf.prediction.summaries import measure
 from dmenet_tf.visualization import colour_map, overlay
-from serving.client import ServingError
-from serving.contract import PNG_MAX, SHARP_BELOW_PX
+from serving.contract import PNG_MAX
 
 MAX_PHOTO_PIXELS = 60_000_000
 VIEW_SIDE_PX = 1280
@@ -74,41 +71,41 @@ class Analysis:
 # --- asking the server -----------------------------------------------------------------------
 
 
-def analyse(path, predictor, max_side: int | None) -> Analysis:
+def analyse(path, estimator, max_side: int | None, default_side: int) -> Analysis:
     """Reads a photo and asks for its map; `PageError` says in plain words what went wrong.
 
-    predictor: `serving.client.RemotePredictor`, or anything with its `sigma_px`, `scale`,
-    `largest_sigma_px` and `max_side`. max_side: the photo is reduced to it; None for full size.
+    estimator: a `dmenet_tf.Estimator`. max_side: the photo is reduced to it; 0 for full size; None
+    for what the model recommends, or `default_side`.
     """
     try:
         image = decode_photo(read_bytes(path), Path(path).name, MAX_PHOTO_PIXELS)
-        asked = copy.copy(predictor)  # the same connection; others may ask at another size
-        asked.max_side = max_side
-        sigma_px = asked.sigma_px(image)
-    except ServingError as error:
+        if max_side is None:
+            max_side = estimator.metadata.recommended_side or default_side
+        result = estimator(image, max_side=max_side)
+    except ConnectionError as error:
         raise PageError(explain(error)) from error
     except (ValueError, OSError) as error:
         raise PageError(f"This file cannot be used. {error}") from error
     except MemoryError as error:
         raise PageError("This photo needs more memory than there is: try a smaller one.") from error
     height, width = image.shape[:2]
-    scale, largest_px = asked.scale(height, width), asked.largest_sigma_px(height, width)
     return Analysis(
         photo_height=height,
         photo_width=width,
         photo=to_uint8(reduced(image, VIEW_SIDE_PX)),
-        sigma_px=sampled(sigma_px, VIEW_SIDE_PX),
-        scale=scale,
-        largest_px=largest_px,
-        figures=measure(sigma_px, SHARP_BELOW_PX / scale),
+        sigma_px=sampled(result.sigma_px, VIEW_SIDE_PX),
+        scale=result.prediction.scale,
+        largest_px=result.metadata.sigma_max_px,
+        figures=result.figures(),
     )
 
 
-def explain(error: ServingError) -> str:
-    """A failed request in plain words."""
-    if error.code == "UNAVAILABLE":
+def explain(error: ConnectionError) -> str:
+    """A failed request in plain words; `code`, where it has one, names a gRPC status."""
+    code = getattr(error, "code", None)
+    if code == "UNAVAILABLE":
         return f"The server does not answer. Is it running? Try again in a moment. ({error})"
-    if error.code == "DEADLINE_EXCEEDED":
+    if code == "DEADLINE_EXCEEDED":
         return f"The server took too long. Choose a smaller size, or try again. ({error})"
     return f"The server refused this photo: {error}"
 
@@ -140,7 +137,8 @@ def _size(shape, longest_px):
 
 
 def viewer_value(analysis: Analysis) -> dict:
-    """What web/viewer.js draws and reads: pictures as data URLs, sigma as numbers.
+    """What web/viewer.js draws and reads: pictures as data URLs, sigma as numbers; `scale` is that
+    of the picture that the network saw.
 
     `sigma`: base64 of zlib of uint16 [h, w], little endian, in steps of `step_px`. Not a PNG:
     browsers may change a canvas's pixels, for colour profiles or against fingerprinting.
@@ -159,6 +157,7 @@ def viewer_value(analysis: Analysis) -> dict:
         "photo_height": analysis.photo_height,
         "photo_width": analysis.photo_width,
         "sharp_below_px": analysis.figures["sharp_below_px"],
+        "scale": analysis.scale,
         "top_px": analysis.top_px,
         "ticks": ticks(analysis.top_px),
         "colours": [
@@ -207,6 +206,14 @@ def magnified(analysis: Analysis, factor: float) -> np.ndarray:
 # --- words -----------------------------------------------------------------------------------
 
 
+def _limit(sharp_below_px: float, scale: float) -> str:
+    """What counts as sharp (`dmenet_tf.prediction.sharpness`), in words."""
+    if scale == 1.0:
+        return f"{sharp_below_px:.3g} px"
+    seen_px = sharp_below_px * scale
+    return f"{sharp_below_px:.3g} px, which is {seen_px:.3g} px of what the network saw"
+
+
 def summary_html(analysis: Analysis) -> str:
     """The figures of the whole map; holds numbers only, nothing that a user wrote."""
     figures, photo = analysis.figures, f"{analysis.photo_width} x {analysis.photo_height}"
@@ -216,7 +223,7 @@ def summary_html(analysis: Analysis) -> str:
         (
             "Sharp part",
             f"{figures['share_sharp']:.0%}",
-            f"of the photo has a blur below {sharp_below_px:.3g} px",
+            f"of the photo has a blur below {_limit(sharp_below_px, analysis.scale)}",
         ),
         (
             "Typical blur",

@@ -37,7 +37,7 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.client import Client, ClientOptions, ServingError
-from serving.export import export
+from serving.exporting.publishing import publish
 from serving.saved_model.session import LoadedModel
 from tests.support.lively import lively
 from tests.support.server_process import ServerProcess
@@ -52,7 +52,7 @@ def main():
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         model = TrainedModel(lively(build_blur_estimation(options.width)), "paper", "random", "0")
-        version = export(model, Path(folder) / contract.MODEL_NAME)
+        version = publish(model, Path(folder) / contract.MODEL_NAME)
         with LoadedModel(version) as alone, ServerProcess(folder) as server:
             client = Client(server.address, ClientOptions(timeout_s=60))
             figures = {"size": options.size, "width": options.width}

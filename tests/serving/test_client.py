@@ -14,7 +14,7 @@ from data_gen.io.images import DataFileError, encode_png
 from dmenet_tf.prediction.predictor import ModelChanged
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
-from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.fake_service import brightness, serving
 
 RNG = np.random.default_rng(0)
 STEP = client.SIGMA_STEP_PX
@@ -26,26 +26,15 @@ def photo(height=40, width=52, dtype=np.uint8):
     return RNG.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
 
 
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def address(service):
-    with serving(service) as address:
-        yield address
-
-
-def test_no_tensorflow_is_imported(address):
+def test_neither_tensorflow_nor_matplotlib_is_imported(address):
     code = (
         "import sys, numpy as np\n"
-        "import serving.client, dmenet_tf.prediction.map_files, dmenet_tf.predict\n"
-        "from dmenet_tf.prediction import folders\n"
+        "import serving.client, dmenet_tf.predict\n"
+        "from dmenet_tf.prediction import estimator, folders\n"
         "with serving.client.RemotePredictor(sys.argv[1]) as predictor:\n"
         "    assert predictor.sigma_px(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30)\n"
         "    assert predictor.metadata.model == 'fake'\n"
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", code, address]
     done = subprocess.run(command, capture_output=True, text=True)
