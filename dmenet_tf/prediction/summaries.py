@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.io.images import write_atomic
+from data_gen.io.images import IMAGE_SUFFIXES, write_atomic
 
 SUFFIXES = {  # of a map's formats, which `map_files.py` writes
     "colour": ".colour.png",
@@ -35,6 +35,8 @@ SUFFIXES = {  # of a map's formats, which `map_files.py` writes
     "side": ".side.png",
 }
 SUMMARY_SUFFIX = ".json"
+# What `apply` calls its pictures: NAME.jpg.magnified.png.
+RESULTS = ("magnified", "refocused", "depth16", "mask", "cutout", "deblurred")
 KIND = "DMENet-TF summary of a defocus map"
 TABLE_JSON, TABLE_CSV = "summary.json", "summary.csv"
 COLUMNS = (
@@ -102,12 +104,17 @@ def output_path(out: Path, name: Path, suffix: str) -> Path:
 
 
 def is_output(path: Path) -> bool:
-    """Whether a file is a map or a picture that `predict` left among the photos."""
+    """Whether an image was left among the photos by `predict` or `apply`, and is no photo itself.
+
+    A map, if its photo's NAME.json is beside it; a result of `apply` by its name alone, as
+    NAME.jpg.magnified.png.
+    """
     for suffix in SUFFIXES.values():
         if path.name.endswith(suffix):
             photo = path.name.removesuffix(suffix)
             return read_summary(path.with_name(photo + SUMMARY_SUFFIX)) is not None
-    return False
+    photo, _, kind = path.stem.rpartition(".")
+    return kind in RESULTS and Path(photo).suffix.lower() in IMAGE_SUFFIXES
 
 
 def write_tables(out: Path, failed: dict[str, str]) -> None:
