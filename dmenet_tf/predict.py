@@ -25,8 +25,8 @@ from dmenet_tf.prediction.summaries import SUFFIXES
 SERVER_JOBS, MAX_JOBS = 4, 64
 EPILOG = """\
 formats (--write a,b,...; default colour); sigma is the blur's Gaussian deviation in pixels:
-  colour   NAME.colour.png    black = sharp .. bright yellow = the largest sigma, 7 px
-  png16    NAME.sigma16.png   16 bit, 65535 = the largest sigma
+  colour   NAME.colour.png    the map in colours, black = sharpest .. bright yellow, with a scale
+  png16    NAME.sigma16.png   16 bit, 65535 = the largest sigma that the network knows
   tiff     NAME.sigma.tiff    float32, sigma in pixels
   npy      NAME.sigma.npy     float32, sigma in pixels
   overlay  NAME.overlay.png   the grey photo, tinted with the colours
@@ -65,6 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="reduce larger photos to N px; 0 = never (default: the model's advice)")  # fmt: skip
     add("--sharp-below", type=float, default=SHARP_BELOW_PX, metavar="PX",
         help="sigma that counts as sharp, in pixels that the network sees (default 1)")  # fmt: skip
+    add("--colour-range", type=_colour_range, default="auto", metavar="PX",
+        help="sigma at the bright end, from 0; auto (default): each map's own range")  # fmt: skip
     add("--max-pixels", type=float, default=MAX_PIXELS / 1e6, metavar="M",
         help="refuse photos above M million pixels (default %(default)g)")  # fmt: skip
     add("--overwrite", action="store_true", help="write again what is already there")
@@ -87,6 +89,18 @@ def _formats(text: str) -> list[str]:
             f"must be of {', '.join(SUFFIXES)}; received {unknown[0]!r}"
         )
     return formats
+
+
+def _colour_range(text: str) -> str:
+    """As given, where it is one; the modules that draw wait until there is something to draw."""
+    if text != "auto":
+        from dmenet_tf.prediction.map_files import colour_range
+
+        try:
+            colour_range(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _tile(text: str) -> str | int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from data_gen.io.images import DataFileError, decode_stored, encode_png
 from data_gen.io.photos import decode_photo
+from data_gen.io.pixels import as_float
 from data_gen.optics import ENCODINGS
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.prediction import tiling
@@ -24,7 +25,6 @@ from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.predictor import (
     Predictor,
     TileSide,
-    as_float,
     check_max_side,
     check_tile,
 )

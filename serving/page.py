@@ -182,7 +182,7 @@ def _results(gr):
 
     with gr.Column(min_width=240):
         tinted = picture("Overlay", "The photo in grey, tinted where it is blurred")
-        gr.HTML("Grey is sharp; colour is blur.", elem_classes="dm-note")
+        gr.HTML("Grey is sharpest; colour is blur.", elem_classes="dm-note")
     with gr.Column(min_width=240):
         cut = picture(
             "What is sharp",

@@ -11,7 +11,6 @@ In a notebook, a result shows the photo beside its map. Commands and the page go
 code. Imports no TensorFlow before weights are loaded.
 """
 
-import base64
 import functools
 import html
 import io
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, overload
 import cv2
 import numpy as np
 
+from data_gen.io.data_urls import data_url
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.predictor import Prediction, Predictor, TileSide
@@ -39,7 +39,6 @@ __all__ = ["DefocusMap", "Estimator", "load"]
 # What a file's name says about its format where it does not end as `predict` would have it.
 _FORMAT_OF_SUFFIX = {".npy": "npy", ".tif": "tiff", ".tiff": "tiff", ".png": "colour"}
 _SHOWN_SIDE_PX = 800  # of the pictures in a plot: a notebook keeps them
-_SMALLEST_TOP_PX = 2.0  # a photo that is sharp all over does not get a glowing map
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -83,27 +82,37 @@ class DefocusMap:
         below_px = self.sharp_below_px if below_px is None else below_px
         return measure(self.sigma_px, below_px)
 
-    def save(self, path: str | os.PathLike, format: str | None = None) -> Path:
+    def save(
+        self,
+        path: str | os.PathLike,
+        format: str | None = None,
+        *,
+        colours: tuple[float, float] | None = None,
+    ) -> Path:
         """Writes the map, with its scale and unit; the file appears when it is complete.
 
         format: colour, png16, tiff, npy, overlay or side (`map_files.py`). Where it is None, the
         name says it: one of `predict`'s (photo.sigma16.png), or .npy, .tiff, or .png for colour.
-        Returns the path. Raises ValueError for a format or name that there is not.
+        colours: the sigma, in pixels, that black and bright yellow stand for; None for the map's
+        own range. Returns the path. Raises ValueError for an unknown format or ending.
         """
-        from dmenet_tf.prediction.map_files import write_map  # matplotlib
+        from dmenet_tf.prediction.map_files import write_map  # imports matplotlib
+        from dmenet_tf.visualization import ColourRange
 
         path = Path(path)
         format = _format_of(path) if format is None else format
-        write_map(path, format, self.sigma_px, self.metadata, self.image)
+        ends = None if colours is None else ColourRange(*colours)
+        write_map(path, format, self.sigma_px, self.metadata, self.image, ends)
         return path
 
     def plot(self) -> "Figure":
-        """The photo beside its map, with the scale in pixels: a matplotlib figure."""
+        """The photo beside its map, in the map's own range of colours: a matplotlib figure."""
         from dmenet_tf.prediction.plot import plot
+        from dmenet_tf.visualization import own_range
 
         shown = _shown(self.image), _shown(self.sigma_px)
-        top_px = max(float(self.sigma_px.max()), _SMALLEST_TOP_PX)
-        return plot(*shown, self.sigma_px.shape, top_px, self.name)
+        colours = own_range(self.sigma_px, self.metadata.sigma_max_px)
+        return plot(*shown, self.sigma_px.shape, colours, self.name)
 
     def __repr__(self) -> str:
         height, width = self.sigma_px.shape
@@ -123,10 +132,9 @@ class DefocusMap:
         return self._png
 
     def _repr_html_(self) -> str:
-        picture = base64.b64encode(self._png).decode()
-        words = html.escape(repr(self))
+        picture, words = data_url(self._png, "image/png"), html.escape(repr(self))
         return (
-            f'<figure style="margin:0"><img alt="{words}" src="data:image/png;base64,{picture}">'
+            f'<figure style="margin:0"><img alt="{words}" src="{picture}">'
             f"<figcaption>{words}</figcaption></figure>"
         )
 

@@ -18,6 +18,7 @@ from data_gen.io.images import DataFileError
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction import summaries
 from dmenet_tf.prediction.inputs import Photo
+from dmenet_tf.prediction.map_files import colour_range
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.predictor import resolved_side
 from dmenet_tf.prediction.sharpness import sharp_below_px
@@ -40,6 +41,7 @@ class Folder:
         self.options, self.estimator, self.out = options, estimator, options.out
         self.jobs = jobs
         self.formats = list(dict.fromkeys(options.write or ["colour"]))
+        self.colours = colour_range(options.colour_range)
         self.max_pixels = int(options.max_pixels * 1e6)
         self.done, self.kept, self.failed = 0, 0, {}
 
@@ -122,6 +124,7 @@ class Folder:
             "version": model.version,
             "max_side": resolved_side(self.options.max_side, model),
             "sharp_below": self.options.sharp_below,
+            "colour_range": self.options.colour_range,
             **self.estimator.predictor.backend.settings,
         }
         if photo.path is not None:
@@ -149,7 +152,8 @@ class Folder:
         # Formats that are there from another model or photo would contradict the new summary.
         present = summaries.forms_present(self.out, photo.name)
         for format in dict.fromkeys([*self.formats, *present]):
-            result.save(output_path(self.out, photo.name, SUFFIXES[format]), format)
+            path = output_path(self.out, photo.name, SUFFIXES[format])
+            result.save(path, format, colours=self.colours)
         limit_px = sharp_below_px(result.prediction.scale, self.options.sharp_below)
         figures = result.figures(limit_px)
         values = summaries.summary(photo, image.shape[:2], figures, seconds, model, made_with)

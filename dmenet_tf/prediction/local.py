@@ -11,10 +11,11 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from data_gen.io.pixels import as_float
 from dmenet_tf.networks.folding import fold
 from dmenet_tf.prediction import predictor, tiling
 from dmenet_tf.prediction.metadata import Metadata
-from dmenet_tf.prediction.predictor import TileSide, as_float, pad_to_stride
+from dmenet_tf.prediction.predictor import TileSide, pad_to_stride
 from dmenet_tf.weights.load import TrainedModel, load_weights
 
 

@@ -235,13 +235,6 @@ def check_image(image) -> np.ndarray:
     return image.astype(np.float32, copy=False)
 
 
-def as_float(image: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or float in [0, 1] -> float32 in [0, 1]."""
-    if image.dtype.kind == "f":
-        return image.astype(np.float32, copy=False)
-    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
-
-
 def pad_to_stride(image: np.ndarray) -> np.ndarray:
     """[H, W, ...] with its right and lower edges mirrored up to multiples of 16."""
     pad = [(0, -side % SIZE_MULTIPLE) for side in image.shape[:2]]

@@ -26,7 +26,7 @@ from dmenet_tf.applications.command import sharp_level, without_floor
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.applications.segment import cut_out, sharp_mask
-from dmenet_tf.visualization import colour_map, overlay
+from dmenet_tf.visualization import ColourRange, colour_map, overlay, own_range, ticks
 from serving.contract import PNG_MAX
 
 MAX_PHOTO_PIXELS = 60_000_000
@@ -34,7 +34,7 @@ VIEW_SIDE_PX = 1280
 # Magnified blur costs with area and with sigma, so with the third power of the side.
 MAGNIFIED_SIDE_PX = 640
 COLOUR_STEPS = 16  # of the scale's gradient
-SMALLEST_TOP_PX = 2.0  # a photo that is sharp all over does not get a glowing map
+TICKS = 6  # of the scale, at most one more
 
 
 class PageError(Exception):
@@ -59,13 +59,13 @@ class Analysis:
     """`dmenet_tf.prediction.summaries.measure` of the whole map."""
 
     @property
-    def top_px(self) -> float:
-        """The end of the map's colours: its own largest value."""
-        return max(float(self.sigma_px.max()), SMALLEST_TOP_PX)
+    def colours(self) -> ColourRange:
+        """The map's own range, as in the files of `dmenet predict`."""
+        return own_range(self.sigma_px, self.largest_px)
 
     @property
     def share(self) -> np.ndarray:
-        return self.sigma_px / np.float32(self.top_px)
+        return self.colours.share(self.sigma_px)
 
 
 # --- asking the server -----------------------------------------------------------------------
@@ -146,6 +146,7 @@ def viewer_value(analysis: Analysis) -> dict:
     step_px = analysis.largest_px / PNG_MAX
     steps = np.rint(np.clip(analysis.sigma_px / step_px, 0, PNG_MAX)).astype("<u2")
     height, width = steps.shape
+    colours = analysis.colours
     return {
         "serial": uuid.uuid4().hex,
         "photo": _data_url(analysis.photo, "JPEG"),
@@ -158,19 +159,13 @@ def viewer_value(analysis: Analysis) -> dict:
         "photo_width": analysis.photo_width,
         "sharp_below_px": analysis.figures["sharp_below_px"],
         "scale": analysis.scale,
-        "top_px": analysis.top_px,
-        "ticks": ticks(analysis.top_px),
+        "low_px": colours.low_px,
+        "high_px": colours.high_px,
+        "ticks": ticks(*colours, TICKS),
         "colours": [
             "#" + bytes(colour).hex() for colour in colour_map(np.linspace(0, 1, COLOUR_STEPS))
         ],
     }
-
-
-def ticks(top_px: float) -> list[float]:
-    """Round numbers from 0 for a scale that ends at `top_px`, and its end: at most 7."""
-    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if top_px / s <= 5.5)
-    inner = [n * step for n in range(1, 6) if n * step < top_px - 0.45 * step]
-    return [0, *(int(tick) if tick == int(tick) else tick for tick in inner), round(top_px, 1)]
 
 
 def _data_url(pixels: np.ndarray, kind: str) -> str:

@@ -21,13 +21,14 @@ function drawScale(value) {
   find(".dm-bar").style.background = `linear-gradient(to right, ${value.colours.join(", ")})`;
   const ticks = value.ticks.map((tick) => {
     const label = document.createElement("span");
-    label.style.left = `${(100 * tick) / value.top_px}%`;
+    label.style.left = `${(100 * (tick - value.low_px)) / (value.high_px - value.low_px)}%`;
     label.textContent = `${tick}`;
     return label;
   });
   find(".dm-ticks").replaceChildren(...ticks);
   find(".dm-scale").setAttribute(
-    "aria-label", `Scale of the map: black 0, yellow ${value.top_px} pixels`);
+    "aria-label",
+    `Scale of the map: black ${value.low_px.toFixed(1)}, yellow ${value.high_px.toFixed(1)} pixels`);
 }
 
 async function draw() {

@@ -79,6 +79,8 @@ def test_a_map_is_saved_in_the_format_that_its_name_says(result, tmp_path):
         sigma_px, metadata = read_map(result.save(tmp_path / name))
         assert np.abs(sigma_px - result.sigma_px).max() <= (7 / 256 if name == "b.png" else 1e-4)
         assert metadata is None or metadata == result.metadata
+    fixed = result.save(tmp_path / "c.png", colours=(0, 100))  # a step of 100 / 256
+    assert len(np.unique(read_map(fixed)[0])) < 20
     with pytest.raises(ValueError, match=r"must end in \.npy, .*received .*a\.jpg"):
         result.save(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="gif"):

@@ -144,6 +144,19 @@ def test_a_folder_with_all_forms(tmp_path, quick, loaded, weights_file, capsys):
     assert "2 photos: 0 written, 2 already there" in capsys.readouterr().out
 
 
+def test_colours_run_over_the_maps_own_range_or_that_given(tmp_path, quick, weights_file, loaded):
+    image = picture(32, 32)
+    save(tmp_path / "a.png", image)
+    command = (tmp_path / "a.png", "-o", tmp_path / "out", "--weights", weights_file)
+    expected, found = loaded.sigma_px(image), []
+    for more, span_px in (((), np.ptp(expected)), (("--colour-range", 14), 14)):
+        assert run(*command, *more) == 0
+        sigma_px = read_map(tmp_path / "out/a.png.colour.png")[0]
+        assert np.abs(sigma_px - expected).max() <= max(span_px, 2) / 256
+        found.append(sigma_px)
+    assert not np.array_equal(*found)
+
+
 def test_reduced_photos_state_their_scale(tmp_path, quick, weights_file):
     save(tmp_path / "a.png", picture(32, 64))
     out = tmp_path / "out"
@@ -257,6 +270,7 @@ def test_wrong_commands_end_in_one_line(tmp_path, capsys, weights_file):
         ([*good, "--edge"], USAGE, "--edge"),
         ([photo, "-o", "out"], USAGE, "--weights or --server must be given: .* no trained weights"),
         ([*good, "--write", "colour,gif"], USAGE, "must be of colour, .*received 'gif'"),
+        ([*good, "--colour-range", "-1"], USAGE, "must be auto, or a sigma above 0; received '-1'"),
         ([*good, "--tile", "100"], USAGE, "multiple of 16"),
         ([*good, "--tile", "big"], USAGE, "--tile"),
         ([*good, "--max-side", "2"], USAGE, "max_side must be at least 16"),

@@ -151,9 +151,9 @@ def test_a_folder_run_survives_kill_9_of_the_server(models, local, rounding, tmp
             assert run.poll() is None, run.communicate()
             time.sleep(0.005)
         server.kill()
-        assert len(list(out.glob("*.npy"))) < 25  # in the middle
+        assert len(list(out.glob("*.npy"))) < len(photos)  # in the middle
         with ServerProcess(models, port=int(server.address.rpartition(":")[2])):
-            output, error = run.communicate(timeout=90)
+            output, error = run.communicate()
     assert run.returncode == 0, error
     assert "30 photos: 30 written" in output
     assert error.count("UNAVAILABLE") >= 1 and "trying again" in error

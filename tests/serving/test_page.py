@@ -142,11 +142,11 @@ def test_blur_grows_with_the_factor_and_1_changes_nothing():
     assert np.array_equal(results.magnified(analysis, 1), analysis.photo)
 
 
-@pytest.mark.parametrize("top_px", [2.0, 5.03, 7.0, 8.9, 31.2, 130.0])
-def test_ticks_are_few_rising_and_end_at_the_top(top_px):
-    ticks = results.ticks(top_px)
-    assert ticks[0] == 0 and ticks[-1] == round(top_px, 1) and 3 <= len(ticks) <= 7
-    assert np.diff(ticks).min() > 0.05 * top_px
+def test_colours_and_scale_are_those_of_the_maps_own_range(photo):
+    value = results.viewer_value(analyse(photo))
+    sigma_px = FakeEstimator.known(60, 90)
+    assert (value["low_px"], value["high_px"]) == (sigma_px.min(), sigma_px.max())
+    assert value["ticks"] == [0, 1, 2, 3, 4, 5, 6]
 
 
 # --- errors ------------------------------------------------------------------------------------
@@ -185,6 +185,22 @@ def test_an_error_on_the_page_holds_no_markup():
     from serving.web.actions import error_message
 
     assert error_message("<img src=x>.jpg").message == "&lt;img src=x&gt;.jpg"
+
+
+def test_the_sizes_to_choose_from_are_sizes_of_the_estimator(photo):
+    pytest.importorskip("gradio", reason="needs the extra demo")
+    from serving.web.actions import FULL, RECOMMENDED, Actions
+
+    estimator = FakeEstimator(recommended_side=30)
+    actions = Actions(estimator, page.DEFAULT_SIDE)
+    for side in (RECOMMENDED, "45", FULL):
+        analysis, *_ = actions.open(str(photo), side, "otsu", 2.0)
+        assert analysis.photo_width == 90
+    assert estimator.sides == [30, 45, 0]
+    for chosen, shown in ((None, RECOMMENDED), (45, "45"), (0, FULL)):
+        built = page.build(estimator, chosen)
+        (control,) = [b for b in built.blocks.values() if getattr(b, "label", "") == "Max side"]
+        assert control.value == shown and shown in {value for _, value in control.choices}
 
 
 # --- the command -------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -80,27 +79,40 @@ def test_a_folder_is_done_once_and_again_for_a_new_model(
     np.testing.assert_allclose(values, brightness(photos["1.png"] / 255), atol=1e-5)
 
 
-def test_several_at_a_time_and_never_more(tmp_path, address, service, photos):
-    lock, now, most = threading.Lock(), 0, 0
+def together(service, jobs):
+    """Calls wait for one another, `jobs` at a time; gives a function that tells the most at once.
 
-    def counted(*_):
+    12 photos are a multiple of `jobs`. The first call, which asks for the model, comes alone.
+    """
+    lock, barrier = threading.Lock(), threading.Barrier(jobs)
+    first, now, most = len(service.requests) + 1, 0, 0
+
+    def counted(number, _):
         nonlocal now, most
+        if number == first:
+            return
         with lock:
             now += 1
             most = max(most, now)
-        time.sleep(0.05)
+        barrier.wait()
         with lock:
             now -= 1
 
     service.before = counted
-    for jobs in (1, 3):
-        now, most = 0, 0
-        command = (tmp_path / "in", "-o", tmp_path / f"out{jobs}", "--server", address)
-        assert run(*command, "--jobs", jobs) == 0
-        assert most == jobs
+    return lambda: most
 
 
-def test_not_more_photos_are_read_than_are_under_way(tmp_path, address, photos, monkeypatch):
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_several_at_a_time_and_never_more(tmp_path, address, service, photos, jobs):
+    most = together(service, jobs)
+    command = (tmp_path / "in", "-o", tmp_path / "out", "--server", address)
+    assert run(*command, "--jobs", jobs) == 0
+    assert most() == jobs
+
+
+def test_not_more_photos_are_read_than_are_under_way(
+    tmp_path, address, service, photos, monkeypatch
+):
     read, write = folders.read, folders.Folder._write_photo
     lock, held, most = threading.Lock(), 0, 0
 
@@ -117,6 +129,7 @@ def test_not_more_photos_are_read_than_are_under_way(tmp_path, address, photos, 
         with lock:
             held -= 1
 
+    together(service, 2)
     monkeypatch.setattr(folders, "read", counted_read)
     monkeypatch.setattr(folders.Folder, "_write_photo", counted_write)
     assert run(tmp_path / "in", "-o", tmp_path / "out", "--server", address, "--jobs", 2) == 0
