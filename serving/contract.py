@@ -72,7 +72,7 @@ OUTPUTS = {
         MODEL: ("string", (None,)),
     },
 }
-# Keys of the JSON in `model`: the fields of `dmenet_tf.prediction.map_files.Metadata`.
+# Keys of the JSON in `model`: fields of `dmenet_tf.prediction.metadata.Metadata`.
 MODEL_FIELDS = ("model", "encoding", "sigma_max_px", "units", "version", "licence")
 # Only where the model has one: the longer side in pixels to which photos are best reduced.
 RECOMMENDED_SIDE = "recommended_side"

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from data_gen.io.locks import FolderLock
 from dmenet_tf.console import quiet_native_stderr
-from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.exporting import verification

@@ -15,7 +15,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.prediction.local import Predictor
-from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.sharpness import SHARP_BELOW_PX
 from dmenet_tf.prediction.summaries import measure
 from dmenet_tf.weights.load import AUTHORS_TERMS
 from serving import contract
@@ -68,7 +69,9 @@ def sigma_of_png(data):
 
 def test_the_contract_speaks_the_projects_units():
     assert contract.SIGMA_MAX_PX == SIGMA_MAX_PX
-    assert tuple(Metadata.__dataclass_fields__) == contract.MODEL_FIELDS
+    assert tuple(Metadata("m", "paper").as_dict()) == contract.MODEL_FIELDS
+    assert set(contract.OPTIONAL_MODEL_FIELDS) <= set(Metadata.__dataclass_fields__)
+    assert contract.SHARP_BELOW_PX == SHARP_BELOW_PX
 
 
 def test_signatures_are_the_contracts(served):
@@ -113,11 +116,12 @@ def test_files_of_several_sizes_give_the_local_maps_and_figures(served, trained)
             sigma_of_png(outputs["sigma_png"][i]), sigma_px, atol=contract.SIGMA_MAX_PX / 65535
         )
         assert tuple(outputs["size_px"][i]) == image.shape[:2]
-        figures = measure(sigma_px, contract.SHARP_BELOW_PX, contract.SIGMA_MAX_PX)
+        figures = measure(sigma_px, contract.SHARP_BELOW_PX)
         step = contract.SIGMA_MAX_PX / contract.PNG_MAX
         assert outputs["share_sharp"][i] == pytest.approx(figures["share_sharp"], abs=1e-3)
         assert outputs["median_sigma_px"][i] == pytest.approx(figures["median_sigma_px"], abs=step)
-        assert outputs["focus_score"][i] == pytest.approx(figures["focus_score"], abs=step)
+        score = 1 - figures["sharpest_sigma_px"] / contract.SIGMA_MAX_PX
+        assert outputs["focus_score"][i] == pytest.approx(score, abs=step)
     assert np.ptp(local.sigma_px(PHOTO)) > 1  # the maps that agree are no constants
 
 
