@@ -14,6 +14,7 @@ from dmenet_tf import cli
 from tests.support.paths import ROOT
 
 NAMES = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize", "train")
+WITHOUT_TENSORFLOW = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize")
 
 
 def dmenet(*arguments, **options):
@@ -47,6 +48,31 @@ def test_answers_without_tensorflow(arguments):
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_and_a_wrong_option_of_a_command_do_not_wait_for_tensorflow():
+    """One process for all: what one command imports stays imported for the next."""
+    program = (
+        "import contextlib, io, sys; from dmenet_tf.cli import main\n"
+        "for name in sys.argv[1:]:\n"
+        "    for option, expected in (('--help', 0), ('--zzz', 2)):\n"
+        "        said = io.StringIO()\n"
+        "        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):\n"
+        "            try:\n"
+        "                code = main([name, option])\n"
+        "            except SystemExit as ended:\n"
+        "                code = ended.code or 0\n"
+        "        assert code == expected, (name, option, code, said.getvalue())\n"
+        "        assert expected == 0 or 'unknown option --zzz' in said.getvalue(), name\n"
+        "        assert not {'tensorflow', 'keras', 'gradio'} & set(sys.modules), name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *WITHOUT_TENSORFLOW],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
 
