@@ -14,10 +14,26 @@ setup(
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
     package_data={
         "data_gen.curation": ["*.j2"],
+        "dmenet_tf": ["py.typed"],
         "dmenet_tf.evaluation": ["templates/*.html"],
         "serving": ["config/*", "web/*"],
     },
-    entry_points={"console_scripts": ["dmenet = dmenet_tf.cli:main"]},
+    entry_points={
+        "console_scripts": ["dmenet = dmenet_tf.cli:main"],
+        # What `dmenet` knows: each package declares its own (data_gen/commands.py).
+        "dmenet.commands": [
+            "synthesize = data_gen.commands:synthesize",
+            "train = dmenet_tf.commands:train",
+            "predict = dmenet_tf.commands:predict",
+            "evaluate = dmenet_tf.commands:evaluate",
+            "apply = dmenet_tf.commands:apply",
+            "export = serving.commands:export",
+            "serve = serving.commands:serve",
+            "page = serving.commands:page",
+        ],
+        # What asks a server for maps (dmenet_tf/prediction/backends.py).
+        "dmenet_tf.backends": ["server = serving.backend"],
+    },
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
@@ -53,10 +69,11 @@ setup(
         "demo": ["gradio>=6,<7", "grpcio>=1.60"],
         # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS;
         # PyYAML, kubernetes-validate: the files in serving/config, against the official schemas;
-        # playwright: the page, in the Chromium that the machine has.
+        # playwright: the page, in the Chromium that the machine has; hypothesis: property tests;
+        # nbclient, ipykernel: the Python API in a notebook.
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
-            *["hypothesis", "playwright", "dmenet-tf[serving,demo]"],
+            *["playwright", "hypothesis", "nbclient", "ipykernel", "dmenet-tf[serving,demo]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -1,59 +1,27 @@
-"""The command `dmenet`: one name for what the modules do; `python -m ...` of each stays.
+"""The command `dmenet`, for the commands of all packages.
 
     dmenet predict photos/ -o maps --weights runs/demo
 
-Looks at the first word, imports the module that answers to it, and hands on the rest: `--help`
-does not wait for TensorFlow.
+Finds the command that the first word names among the entry points of the group `dmenet.commands`
+(`data_gen/commands.py`), and passes the rest on: `--help` does not wait for TensorFlow, and no
+package above this one is named here.
 """
 
 import argparse
-import dataclasses
 import difflib
-import importlib
+import functools
 import importlib.metadata
 import os
 import sys
-import typing
-from pathlib import Path
-from typing import NamedTuple
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
-SHELLS = ("bash", "zsh", "fish")
-OWN_PACKAGES = ("data_gen", "dmenet_tf", "serving")
+from data_gen.commands import GROUP, Command
+from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.installation import DISTRIBUTION, install_command, not_installed
+from dmenet_tf.completion import SHELLS
 
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells count
+COMPLETION = "completion"  # defined here, since it needs all other commands
 
-class Command(NamedTuple):
-    """A module with `main(argv) -> exit code`.
-
-    `parser`: a function of it without arguments, whose module imports no TensorFlow, that returns
-    its argparse parser; empty where there is none. `extra`: of setup.py, with what it needs.
-    """
-
-    module: str
-    help: str
-    parser: str = ""
-    extra: str = ""
-
-
-COMMANDS = {
-    "train": Command("dmenet_tf.train", "train the networks, or resume a run"),
-    "synthesize": Command("data_gen.__main__", "write a data set of defocused images"),
-    "predict": Command("dmenet_tf.predict", "write the defocus maps of photos", "build_parser"),
-    "evaluate": Command("dmenet_tf.evaluate", "measure by a protocol, report", "build_parser"),
-    "apply": Command(
-        "dmenet_tf.applications.command",
-        "magnify, refocus, depth, segment, deblur",
-        "build_parser",
-    ),
-    "export": Command(
-        "serving.export", "write a SavedModel for serving", "build_parser", extra="serving"
-    ),
-    "serve": Command(
-        "serving.server", "answer requests on this machine", "build_parser", extra="serving"
-    ),
-    "page": Command("serving.page", "a web page: drop a photo", "build_parser", extra="demo"),
-    "completion": Command("dmenet_tf.cli", "print the completion script of a shell"),
-}
 EPILOG = """\
 examples:
   dmenet train --preset demo --run runs/demo
@@ -66,16 +34,15 @@ examples:
 
 
 def main(argv=None) -> int:
-    """Command line; returns the exit code. Quiet where it is interrupted or its reader leaves."""
+    """Command line; returns the exit code. No traceback for an interrupt or a closed pipe."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         code = _dispatch(argv)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,44 +51,80 @@ def main(argv=None) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     name = argv[0] if argv else "--help"
-    if name in ("-h", "--help", "help"):
-        print(build_parser().format_help(), end="")
-        return 0 if argv else EXIT_USAGE
     if name in ("-V", "--version"):
         print(f"dmenet {_version()}")
-        return 0
-    if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        advice = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(COMMANDS)}"
-        print(f"error: no command `{name}`: {advice}", file=sys.stderr)
-        return EXIT_USAGE
-    if name == "completion":
+        return OK
+    found = commands()
+    if not found:
+        print(
+            "error: no commands are installed (the installation is missing or outdated): "
+            f"{install_command()}",
+            file=sys.stderr,
+        )
+        return FAILED
+    if name in ("-h", "--help", "help"):
+        print(build_parser().format_help(), end="")
+        return OK if argv else USAGE
+    if name == COMPLETION:
         return _completion(argv[1:])
+    if name not in found:
+        print(f"error: {_unknown(name, [*found, COMPLETION])}", file=sys.stderr)
+        return USAGE
     try:
-        module = importlib.import_module(COMMANDS[name].module)
+        return found[name].load().main(argv[1:])
     except ImportError as error:
-        print(f"error: {_why_not(name, error)}", file=sys.stderr)
-        return EXIT_ERROR
-    return module.main(argv[1:])
+        print(f"error: {_why_not(name, found[name], error)}", file=sys.stderr)
+        return FAILED
 
 
-def _why_not(name: str, error: ImportError) -> str:
-    extra, missing = COMMANDS[name].extra, error.name or ""
-    if missing.split(".")[0] in OWN_PACKAGES:
-        return f"`dmenet {name}` is not part of this installation: there is no module {missing}"
-    install = f"dmenet-tf[{extra}]" if extra else "dmenet-tf"
-    return f"`dmenet {name}` needs what is not installed ({error}): pip install '{install}'"
+@functools.cache
+def commands() -> dict[str, Command]:
+    """The commands of the installed packages by name; empty if nothing is installed."""
+    return {point.name: _load(point) for point in _entry_points()}
+
+
+def _entry_points() -> list[importlib.metadata.EntryPoint]:
+    return sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+
+
+def _load(point: importlib.metadata.EntryPoint) -> Command:
+    """The command; if its package is missing, one that says so when it is run."""
+    try:
+        return point.load()
+    except ImportError as error:
+        missing = error
+
+    def fail():
+        raise missing
+
+    return Command(fail, f"not available ({missing})")
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    kind = "command"
+    if name.startswith("-"):
+        kind, known = "option", ["--help", "--version"]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    advice = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(sorted(known))}"
+    return f"unknown {kind} {name}; {advice}"
+
+
+def _why_not(name: str, command: Command, error: ImportError) -> str:
+    missing = (error.name or "").split(".")[0]
+    if missing in {point.module.split(".")[0] for point in _entry_points()}:
+        return f"`dmenet {name}` is not part of this installation: there is no module {error.name}"
+    return not_installed(f"`dmenet {name}`", error, command.extra)
 
 
 def _version() -> str:
     try:
-        return importlib.metadata.version("dmenet-tf")
+        return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return "unknown (not installed)"
 
 
 def build_parser(with_options: bool = False) -> argparse.ArgumentParser:
-    """The commands; `with_options` also those options that can be had without TensorFlow."""
+    """A parser of all commands, `with_options` also of their options, for completion."""
     parser = argparse.ArgumentParser(
         prog="dmenet",
         usage="dmenet COMMAND ...",
@@ -130,13 +133,13 @@ def build_parser(with_options: bool = False) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version="dmenet")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="dmenet")
-    for name, command in COMMANDS.items():
-        own = _options_of(name) if with_options else None
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", prog="dmenet")
+    for name, command in commands().items():
+        own = _options_of(command) if with_options else None
         parents, add_help = ([], True) if own is None else ([own], not _has_help(own))
-        subparser = commands.add_parser(name, help=command.help, parents=parents, add_help=add_help)
-        if name == "completion":
-            subparser.add_argument("shell", choices=SHELLS)
+        subparsers.add_parser(name, help=command.help, parents=parents, add_help=add_help)
+    own = subparsers.add_parser(COMPLETION, help="print the completion script of a shell")
+    own.add_argument("shell", choices=SHELLS)
     return parser
 
 
@@ -144,44 +147,12 @@ def _has_help(parser: argparse.ArgumentParser) -> bool:
     return any("--help" in action.option_strings for action in parser._actions)
 
 
-def _options_of(name: str) -> argparse.ArgumentParser | None:
-    """A command's parser; None where it has none, or is not installed."""
-    if name == "train":
-        return _training_options()
-    command = COMMANDS[name]
-    if not command.parser:
-        return None
+def _options_of(command: Command) -> argparse.ArgumentParser | None:
+    """A command's options; None if unknown, or if what it needs is not installed."""
     try:
-        return getattr(importlib.import_module(command.module), command.parser)()
-    except (ImportError, AttributeError):
+        return command.options()
+    except ImportError:
         return None
-
-
-def _training_options() -> argparse.ArgumentParser:
-    """Those of `dmenet_tf.train`, which imports TensorFlow, from the configuration, which does not:
-    every field of its groups is an option."""
-    from dmenet_tf.config import PRESETS, Config
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--run", help="folder of the run")
-    parser.add_argument("--preset", choices=tuple(PRESETS))
-    parser.add_argument("--config", help="a configuration file instead of a preset")
-    parser.add_argument("--resume", action="store_true", help="continue the run in its folder")
-    _add_fields(parser, Config)
-    return parser
-
-
-def _add_fields(parser: argparse.ArgumentParser, group) -> None:
-    for name, kind in typing.get_type_hints(group).items():
-        flag = f"--{name.replace('_', '-')}"
-        if dataclasses.is_dataclass(kind):
-            _add_fields(parser, kind)
-        elif kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction)
-        elif typing.get_origin(kind) is typing.Literal:
-            parser.add_argument(flag, choices=typing.get_args(kind))
-        else:
-            parser.add_argument(flag)
 
 
 def _completion(argv: list[str]) -> int:
@@ -195,22 +166,10 @@ def _completion(argv: list[str]) -> int:
     )
     parser.add_argument("shell", choices=SHELLS)
     shell = parser.parse_args(argv).shell
-    import shtab
+    from dmenet_tf.completion import script
 
-    complete = build_parser(with_options=True)
-    _complete_files(complete, shtab.FILE)
-    print(shtab.complete(complete, shell))
-    return 0
-
-
-def _complete_files(parser: argparse.ArgumentParser, file) -> None:
-    """Whatever takes a free text may be a path: completed as one."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for subparser in action.choices.values():
-                _complete_files(subparser, file)
-        elif action.choices is None and action.nargs != 0 and action.type in (None, str, Path):
-            action.complete = file
+    print(script(build_parser(with_options=True), shell))
+    return OK
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What keeps a console readable."""
+"""Readable console output and error messages."""
 
 import argparse
 import contextlib
+import difflib
 import os
 import sys
 import tempfile
@@ -9,9 +10,9 @@ import tempfile
 
 @contextlib.contextmanager
 def quiet_native_stderr():
-    """Within it, what native libraries write to standard error is shown only if it fails.
+    """Shows what native libraries write to standard error only if the block fails.
 
-    TensorFlow, on import, tells of GPUs that are not there before any setting can stop it.
+    TensorFlow reports missing GPUs on import, before any setting can stop it.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -29,8 +30,64 @@ def quiet_native_stderr():
             os.close(kept)
 
 
+class UsageError(ValueError):
+    """The command line is wrong: exit code `data_gen.exit_codes.USAGE`."""
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises ValueError for wrong options, so that a command reports them as its other errors."""
+    """Raises `UsageError` for wrong options, so that a command reports them in one line.
+
+    An unknown option is named first: argparse would first report missing options, and a misspelt
+    required option is also a missing one.
+
+    Args:
+        renamed: former name -> name of an option; accepted, but not shown in --help.
+    """
+
+    def __init__(self, *args, renamed: dict[str, str] | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.renamed = renamed or {}
 
     def error(self, message):
-        raise ValueError(message)
+        raise UsageError(message)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = [self._renamed(word) for word in (sys.argv[1:] if args is None else args)]
+        for word in self._options_in(args):
+            if not self._knows(word):
+                self.error(self._unknown(word))
+        return super().parse_known_args(args, namespace)
+
+    def _renamed(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        return self.renamed.get(name, name) + equals + value
+
+    def _options_in(self, args: list[str]) -> list[str]:
+        """The words that argparse reads as options of this parser, not of a subcommand."""
+        found, subcommands = [], self._subparsers is not None
+        for word in args:
+            if word == "--":
+                break
+            if len(word) > 1 and word[0] == "-" and not self._is_value(word):
+                found.append(word.partition("=")[0])
+            elif subcommands:
+                break
+        return found
+
+    def _is_value(self, word: str) -> bool:
+        return " " in word or bool(self._negative_number_matcher.match(word))
+
+    def _knows(self, word: str) -> bool:
+        known = self._option_string_actions
+        if word.startswith("--"):
+            return any(option.startswith(word) for option in known)
+        return word in known or word[:2] in known  # -oFOLDER
+
+    def _unknown(self, word: str) -> str:
+        shown = [
+            option
+            for option, action in self._option_string_actions.items()
+            if action.help is not argparse.SUPPRESS
+        ]
+        near = difflib.get_close_matches(word, shown, n=1)
+        return f"unknown option {word}" + (f"; did you mean {near[0]}?" if near else "")

@@ -1,66 +1,59 @@
 """Evaluates trained models and baselines under a named protocol.
 
-    python -m dmenet_tf.evaluate --protocol cuhk --data CUHK --names 0505-0704 --weights runs/paper
+    dmenet evaluate --protocol cuhk --data CUHK --names 0505-0704 --weights runs/paper
 
 Parses, builds, calls. Writes a table to the console and, into OUT, report.html, summary.csv,
 images.csv and cache/ (predictions: an interrupted evaluation goes on where it stopped).
-TensorFlow is imported only after the command line has been found sound.
+TensorFlow is imported only after the options have been checked.
 """
 
 import argparse
-import os
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
+from typing import get_args
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # nearly twice as fast (folding.py)
+from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.optics import EncodingOrAuto
+from dmenet_tf import environment
+from dmenet_tf.architecture import SIZE_MULTIPLE
+from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.evaluation.opening import SEED, SampleOptions
+from dmenet_tf.evaluation.protocols import PROTOCOLS
+from dmenet_tf.evaluation.specification import Protocol
 
-DETECTION, RENDERED = ("cuhk", "dbd"), ("syndof", "segments")
-PROTOCOLS = (*DETECTION, "rtf", *RENDERED)
-# Options that some protocols alone know; their default is None, so that a use is noticed.
-BELONGS_TO = {
-    "polarity": DETECTION,
-    "alpha": ("cuhk",),
-    "map": DETECTION,
-    "radius_table": ("rtf",),
-    "examples": RENDERED,
-    "seed": RENDERED,
-    "sampler": RENDERED,
-    "encoding": ("syndof",),
-    "depth": ("syndof",),
-    "bgr_scenes": ("syndof",),
-    "held_out": ("syndof",),
-}
-# Far from the small seeds that trainings and their validations use.
-SEED = 1000
-PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX = 64, 256
-EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C
 LARGE_REPORT_BYTES = 20e6
 
 EPILOG = """example, the ablation table of the paper:
-  python -m dmenet_tf.evaluate --protocol cuhk --data CUHK --names 0505-0704 \\
-      --weights runs/B runs/BD runs/BDC runs/BDCS --out evaluation/ablation"""
+  dmenet evaluate --protocol cuhk --data CUHK --names 0505-0704 \\
+      --weights runs/B runs/BD runs/BDC runs/BDCS -o evaluation/ablation"""
 
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    options = parse(sys.argv[1:] if argv is None else argv)
+    environment.prepare()
+    argv = sys.argv[1:] if argv is None else argv
+    options = None
     try:
+        options = build_parser().parse_args(argv)
+        options.out = options.out or Path("evaluation", options.protocol)
         check(options)
-        evaluate(options)
-    except (OSError, ValueError) as error:
+        evaluate(options, shlex.join(["dmenet", "evaluate", *argv]))
+        return OK
+    except (OSError, ValueError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
-        print(f"\ninterrupted; the same command goes on with what is kept in {options.out}/cache")
-        return EXIT_INTERRUPTED
-    return 0
+        kept = f"; the same command continues from {options.out}/cache" if options else ""
+        print(f"\ninterrupted{kept}", file=sys.stderr)
+        return INTERRUPTED
 
 
-def parse(argv) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m dmenet_tf.evaluate",
+def build_parser() -> argparse.ArgumentParser:
+    """The command's options; imports no TensorFlow."""
+    parser = Parser(
+        prog="dmenet evaluate",
         usage="%(prog)s --protocol P --data PATH ... --weights RUN ... [options]",
         description="Compares predicted maps with true ones: tables, curves and a report.",
         epilog=EPILOG,
@@ -74,9 +67,12 @@ def parse(argv) -> argparse.Namespace:
         help="folders; syndof without any: embedded scenes")  # fmt: skip
     add("--weights", nargs="+", default=[], type=Path, metavar="RUN",
         help="runs' folders or .npz; none: baselines only")  # fmt: skip
-    add("--titles", nargs="+", metavar="TEXT", help="what the tables call the weights")
-    add("--out", type=Path, metavar="DIR", help="default: evaluation/PROTOCOL")
+    add("--titles", nargs="+", metavar="TEXT", help="names of the weights in the tables")
+    add("-o", "--out", type=Path, metavar="DIR", help="default: evaluation/PROTOCOL")
     add("--names", metavar="RANGE|FILE", help="only these samples: 0505-0704, or a file of names")
+    add("--max-side", nargs="+", type=int, metavar="PX",
+        help="reduce larger photos to PX for the network; 0: full size; "
+        "several: a row of each (default: what the model recommends)")  # fmt: skip
     add("--pictures", nargs=2, type=int, default=[12, 4], metavar=("WORST", "BEST"),
         help="how many the report shows (12 4)")  # fmt: skip
     add("--tile", type=int, metavar="PX", help="side of the tiles of large photos; 0: none")
@@ -89,77 +85,126 @@ def parse(argv) -> argparse.Namespace:
     add("--radius-table", type=Path, metavar="CSV",
         help="disc radius to sigma; without it sigma = radius/2")  # fmt: skip
     add = parser.add_argument_group("syndof, segments").add_argument
-    add("--examples", type=int, metavar="N", help="renderings (one of each scene)")
+    add("--examples", type=int, metavar="N", help="number of renderings (one of each scene)")
     add("--seed", type=int, help=f"of scenes and lenses ({SEED})")
-    add("--sampler", choices=("paper", "generator"), help="of the lenses (paper)")
+    add("--sampler", choices=("paper", "generator"), help="how lenses are drawn (paper)")
     add("--held-out", action="store_const", const=True,
         help="only what training holds out of each folder")  # fmt: skip
-    add("--encoding", choices=("auto", "paper", "generator", "released"), help="of ready maps")
+    add("--encoding", choices=get_args(EncodingOrAuto), help="of ready maps")
     add("--depth", choices=("auto", "metric", "inverse"), help="what plain depth files hold")
     add("--bgr-scenes", nargs="+", metavar="GLOB", help="scenes with red and blue swapped")
-    options = parser.parse_args(argv)
-    options.out = options.out or Path("evaluation", options.protocol)
-    options.command = shlex.join(["python", "-m", "dmenet_tf.evaluate", *argv])
-    return options
+    return parser
 
 
 def check(options) -> None:
-    """Refuses what can be refused without opening anything."""
-    for name, protocols in BELONGS_TO.items():
-        if getattr(options, name) is not None and options.protocol not in protocols:
-            raise ValueError(
-                f"--{name.replace('_', '-')} belongs to {', '.join(protocols)}; "
-                f"received it with --protocol {options.protocol}"
-            )
+    """Raises `UsageError` or OSError for what can be refused without opening anything."""
+    protocol = PROTOCOLS[options.protocol]
+    _check_belonging(options, protocol)
     if not options.data and options.protocol != "syndof":
-        raise ValueError(f"--protocol {options.protocol} needs --data; received none")
+        raise UsageError(f"--protocol {options.protocol} needs --data; received none")
     table = [options.radius_table] if options.radius_table else []
     for path in (*options.data, *options.weights, *table):
         if not path.exists():
             raise FileNotFoundError(f"a path must exist; received {path}")
     if options.titles and len(options.titles) != len(options.weights):
-        raise ValueError(
+        raise UsageError(
             f"--titles needs one for each of {len(options.weights)} weights; "
             f"received {len(options.titles)}"
         )
     if len({path.resolve() for path in options.weights}) < len(options.weights):
-        raise ValueError("--weights must all be different; received one of them twice")
+        raise UsageError("--weights must all be different; received one of them twice")
+    if options.max_side and len(set(options.max_side)) < len(options.max_side):
+        raise UsageError("--max-side must be all different; received one of them twice")
+    for side in options.max_side or ():
+        if 0 != side < SIZE_MULTIPLE:
+            raise UsageError(f"--max-side must be 0 or at least {SIZE_MULTIPLE}; received {side}")
     if options.alpha is not None and not 0 <= options.alpha <= 1:
-        raise ValueError(f"--alpha must lie in [0, 1]; received {options.alpha}")
+        raise UsageError(f"--alpha must lie in [0, 1]; received {options.alpha}")
     if options.examples is not None and options.examples < 1:
-        raise ValueError(f"--examples must be above 0; received {options.examples}")
+        raise UsageError(f"--examples must be above 0; received {options.examples}")
+    if options.seed is not None and options.seed < 0:
+        raise UsageError(f"--seed must not be negative; received {options.seed}")
     if min(options.pictures) < 0:
-        raise ValueError(f"--pictures must not be negative; received {options.pictures}")
+        raise UsageError(f"--pictures must not be negative; received {options.pictures}")
     if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"--out must be a folder; received the file {options.out}")
+        raise UsageError(f"--out must be a folder; received the file {options.out}")
 
 
-def evaluate(options) -> list:
+# `variant` settings of a protocol -> the options that give them.
+SETTINGS = {"alpha": "alpha", "stretch": "map"}
+FOR_ALL = ("data", "names")
+
+
+def _check_belonging(options, protocol: Protocol) -> None:
+    """An option that another protocol alone knows is a mistake; defaults are None, so a use
+    shows."""
+
+    def known(by: Protocol):
+        return {*by.options, *(SETTINGS[name] for name in by.settings)}
+
+    own = {field.name for field in dataclasses.fields(SampleOptions)} - set(FOR_ALL)
+    for name in sorted(own | set(SETTINGS.values())):
+        if getattr(options, name) is not None and name not in known(protocol):
+            belongs = [other.name for other in PROTOCOLS.values() if name in known(other)]
+            raise UsageError(
+                f"--{name.replace('_', '-')} belongs to {', '.join(belongs)}; "
+                f"received it with --protocol {protocol.name}"
+            )
+
+
+def evaluate(options, command: str) -> list:
     """Runs the evaluation that the options describe; returns its rows."""
-    from dmenet_tf.evaluation import report
-    from dmenet_tf.evaluation import runner as evaluation
-    from dmenet_tf.prediction.local import Predictor
+    from dmenet_tf.evaluation import report, runner
 
     protocol = make_protocol(options)
-    source, described = open_samples(options)
-    tile = {} if options.tile is None else {"tile": options.tile}
-    predictors = [Predictor(path, **tile) for path in options.weights]
-    samples = evaluation.Samples(source, protocol)
+    source, described = protocol.samples(sample_options(options))
+    samples = runner.Samples(source, protocol)
     cache = options.out / "cache"
     rows = [
-        evaluation.run_row(title, predictor, samples, protocol, cache)
-        for title, predictor in zip(row_titles(options), predictors, strict=True)
+        runner.run_row(title, predictor, samples, protocol, cache, max_side)
+        for title, predictor, max_side in _predictors(options)
     ]
-    rows += evaluation.baseline_rows(samples, protocol)
+    rows += runner.baseline_rows(samples, protocol)
     images = "1 image" if len(samples) == 1 else f"{len(samples)} images"
-    print(f"\n{options.protocol}: {images} of {described}\n")
+    print(f"\n{protocol.name}: {images} of {described}\n")
     print(report.console_table(protocol, rows))
     report.write_csv(options.out, protocol, samples, rows)
     path = options.out / "report.html"
-    report.write_html(path, protocol, samples, rows, described, options.command, *options.pictures)
+    report.write_html(path, protocol, samples, rows, described, command, *options.pictures)
     print(f"\n{path} ({path.stat().st_size / 1e6:.1f} MB), summary.csv, images.csv")
     if path.stat().st_size > LARGE_REPORT_BYTES:
-        print("a smaller report: fewer --pictures")
+        print("for a smaller report, ask for fewer --pictures")
+    return rows
+
+
+def make_protocol(options) -> Protocol:
+    """The protocol, with the settings that were given."""
+    protocol = PROTOCOLS[options.protocol]
+    stretch = None if options.map is None else options.map == "stretched"
+    given = {"alpha": options.alpha, "stretch": stretch}
+    given = {name: value for name, value in given.items() if value is not None}
+    return protocol.variant(**given) if given else protocol
+
+
+def sample_options(options) -> SampleOptions:
+    """What of the options is about the samples."""
+    names = [field.name for field in dataclasses.fields(SampleOptions)]
+    given = {name: getattr(options, name) for name in names}
+    return SampleOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
+def _predictors(options) -> list:
+    """(row title, predictor, max side) of all weights at all sizes."""
+    from dmenet_tf.prediction.local import Predictor
+
+    tile = {} if options.tile is None else {"tile": options.tile}
+    sides = options.max_side or [None]
+    rows = []
+    for title, path in zip(row_titles(options), options.weights, strict=True):
+        predictor = Predictor(path, **tile)
+        for side in sides:
+            at = f", {f'{side} px' if side else 'full size'}" if len(sides) > 1 else ""
+            rows.append((title + at, predictor, side))
     return rows
 
 
@@ -181,75 +226,6 @@ def _title(path: Path) -> str:
     if not (path / CONFIG_FILE).is_file():
         return name
     return f"{name} ({configuration.load(path / CONFIG_FILE).network.parts})"
-
-
-def make_protocol(options):
-    from dmenet_tf.evaluation.protocols import BlurDetection, Regression
-
-    if options.protocol not in DETECTION:
-        return Regression(options.protocol)
-    stretch = None if options.map is None else options.map == "stretched"
-    alpha = 0.3 if options.alpha is None else options.alpha
-    return BlurDetection(options.protocol, alpha, stretch)
-
-
-def open_samples(options):
-    """(samples, a description of them) of a protocol's data."""
-    from data_gen.sources import rgbd as sources
-    from dmenet_tf.data.photos import LabelledPhotos
-    from dmenet_tf.evaluation import samples as sets
-
-    described = ", ".join(str(path) for path in options.data)
-    described += f", {options.names}" if options.names else ""
-    if options.protocol in DETECTION:
-        polarity = options.polarity or "blurred"
-        opened = [LabelledPhotos(path, polarity, options.names) for path in options.data]
-        return sources.join(opened), f"{described}; 255 = {polarity}"
-    if options.protocol in RENDERED:
-        return _open_rendered(options, described)
-    to_sigma, by = sets.disc_sigma_px, "sigma = radius/2, not a published table"
-    if options.radius_table:
-        to_sigma = sets.read_radius_table(options.radius_table)
-        by = f"nearest radius in {options.radius_table.name}"
-    opened = sources.join([sets.RtfPhotos(path, to_sigma) for path in options.data])
-    return (sets.Chosen(opened, options.names) if options.names else opened), f"{described}; {by}"
-
-
-def _open_rendered(options, described):
-    from data_gen import pipeline
-    from data_gen.sources import rgbd as sources
-    from dmenet_tf.config import DataConfig
-    from dmenet_tf.data import streams as datasets
-    from dmenet_tf.evaluation import samples as sets
-
-    seed, ready = SEED if options.seed is None else options.seed, {False}
-    if options.protocol == "segments":
-        opened = [sets.SegmentScenes(path, seed) for path in options.data]
-    elif options.data:
-        config = DataConfig(
-            encoding=options.encoding or "auto",
-            depth=options.depth or "auto",
-            bgr_scenes=tuple(options.bgr_scenes or ()),
-        )
-        opened, ready = zip(*(datasets.open_path(p, config) for p in options.data), strict=True)
-        if options.held_out:
-            opened = [datasets.split_held_out(source)[1] for source in opened]
-    else:
-        count, side = options.examples or PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX
-        opened = [pipeline.ProceduralScenes(seed, count, side, side)]
-        described = "embedded procedural scenes"
-    if len(set(ready)) > 1:
-        raise ValueError(
-            "--data holds either RGB-D scenes or ready-made pairs of image and map; received both"
-        )
-    source = sources.join(opened)
-    if options.names:
-        source = sets.Chosen(source, options.names)
-    if any(ready):
-        return source, f"{described} (ready-made)"
-    count, sampler = options.examples or len(source), options.sampler or "paper"
-    rendered = sets.RenderedScenes(source, seed, count, sampler)
-    return rendered, f"{described}, rendered with seed {seed}, sampler {sampler}"
 
 
 if __name__ == "__main__":

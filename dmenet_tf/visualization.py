@@ -1,41 +1,161 @@
-"""Maps as pictures, for TensorBoard and for files.
+"""Maps as pictures: colours with their scale, overlays, photo and map side by side, panels.
 
-Images are RGB in [0, 1], [B, H, W, 3]; maps are [B, H, W] or [B, H, W, 1]; `defocus` in [0, 1].
+`sigma_px` is [H, W] float32 in pixels; a `ColourRange` says which sigma the two ends of the colours
+stand for. Panels show images RGB in [0, 1], [B, H, W, 3], and maps [B, H, W] or [B, H, W, 1] of
+`defocus` in [0, 1], whose range is fixed so that colours compare between steps and runs.
 """
 
-import os
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
 from data_gen import optics
+from data_gen.io.images import write_atomic
+from data_gen.io.pixels import to_uint8
 
-HEADER_PX, GAP_PX = 20, 4
 # "Bad" values, NaN, in a colour that the map itself never takes: they must not pass for sharp.
 COLOURS = matplotlib.colormaps["inferno"].with_extremes(bad="cyan")
 
 
-def colour_map(defocus) -> np.ndarray:
-    """`defocus` of any shape -> uint8 RGB, [..., 3]: 0 black (sharp) to 1 bright yellow.
+def colour_map(share) -> np.ndarray:
+    """Values of any shape -> uint8 RGB, [..., 3]: 0 black (sharp) to 1 bright yellow.
 
-    The range is fixed, so colours compare between steps and runs; values beyond it take the end's
-    colour, and NaN is cyan.
+    Values beyond [0, 1] take the end's colour, and NaN is cyan.
     """
-    return COLOURS(np.asarray(defocus, np.float32), bytes=True)[..., :3]
+    # Of a single number, Matplotlib would return a tuple.
+    return COLOURS(np.asarray(share, np.float32)[None], bytes=True)[0, ..., :3]
+
+
+# --- the range of the colours ----------------------------------------------------------------
+
+# Of 0 .. 7 px, the range of the network: a map that varies by less than this is flat, and must
+# look flat. Stretched to all colours, its noise would look like a subject.
+FLAT_SHARE = 2.0 / optics.SIGMA_MAX_PX
+
+
+class ColourRange(NamedTuple):
+    """The sigma, in pixels, that black and bright yellow stand for."""
+
+    low_px: float
+    high_px: float
+
+    def share(self, sigma_px: np.ndarray) -> np.ndarray:
+        """Where sigma lies between the ends: 0 .. 1, and beyond where it is outside."""
+        return (sigma_px - np.float32(self.low_px)) / np.float32(self.high_px - self.low_px)
+
+
+def own_range(sigma_px: np.ndarray, sigma_max_px: float = optics.SIGMA_MAX_PX) -> ColourRange:
+    """From the smallest to the largest sigma of a map.
+
+    A map that is nearly flat gets a range of 2 px of what the network saw (of 7 px, for which
+    `sigma_max_px` stands), the values at its upper end: dark where it is sharp all over, bright
+    where it is blurred all over.
+    """
+    low_px, high_px = float(sigma_px.min()), float(sigma_px.max())
+    low_px = max(0.0, min(low_px, high_px - FLAT_SHARE * sigma_max_px))
+    return ColourRange(low_px, max(high_px, low_px + FLAT_SHARE * sigma_max_px))
+
+
+def ticks(low: float, high: float, count: int = 8) -> list[float]:
+    """Round numbers in [low, high], low < high: at most `count` + 1, at steps of 1, 2 or 5 times a
+    power of ten. An end that misses one by a hundredth of a step has it too."""
+    step = 10.0 ** np.floor(np.log10((high - low) / count))
+    step = next(step * factor for factor in (1, 2, 5, 10) if step * factor * count >= high - low)
+    first, last = np.ceil(low / step - 0.01), np.floor(high / step + 0.01)
+    return [float(f"{number * step:.6g}") + 0.0 for number in np.arange(first, last + 1)]  # no -0
+
+
+# --- pictures of one map -----------------------------------------------------------------------
+
+TINT = 0.8
+GAP_PX = 8
+SIDE_MAX_WIDTH_PX = 2000
+SCALE_MIN_HEIGHT_PX = 64  # below, its numbers could not be read
+UNIT = ("sigma", "in px")
+
+
+def overlay(image: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The photo in grey, tinted with the map's colours the more it is blurred: uint8 [H, W, 3]."""
+    light = cv2.cvtColor(cv2.cvtColor(to_uint8(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    # Black, the colour of what is sharp, would only hide it.
+    opacity = TINT * np.sqrt(np.clip(share, 0.0, 1.0)).astype(np.float32)
+    return cv2.blendLinear(light, colour_map(share), 1 - opacity, opacity)
+
+
+def side_by_side(image: np.ndarray, sigma_px: np.ndarray, colours: ColourRange) -> np.ndarray:
+    """Photo, map and scale, reduced to a width of `SIDE_MAX_WIDTH_PX`: uint8 [h, w, 3]."""
+    height, width = sigma_px.shape
+    # Room for the scale of a picture that would fill the width without one, which is the higher.
+    highest = round(height * min(1.0, SIDE_MAX_WIDTH_PX / (2 * width)))
+    reduction = (SIDE_MAX_WIDTH_PX - 2 * GAP_PX - _scale_width(highest)) / (2 * width)
+    if reduction < 1:
+        size = max(1, int(width * reduction)), max(1, int(height * reduction))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        sigma_px = cv2.resize(sigma_px, size, interpolation=cv2.INTER_AREA)
+    gap = np.full((len(sigma_px), GAP_PX, 3), 255, np.uint8)
+    picture = np.concatenate([to_uint8(image), gap, colour_map(colours.share(sigma_px))], axis=1)
+    return with_scale(picture, colours)
+
+
+def with_scale(picture: np.ndarray, colours: ColourRange) -> np.ndarray:
+    """A picture uint8 [H, W, 3] with the scale of its colours to its right, where it is high
+    enough for one: [H, W + gap + scale, 3]. The picture keeps its place and its pixels."""
+    height = len(picture)
+    if height < SCALE_MIN_HEIGHT_PX:
+        return picture
+    gap = np.full((height, GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([picture, gap, _scale(height, colours)], axis=1)
+
+
+def _letters(height: int) -> int:
+    """Size of a scale's letters, in pixels."""
+    return int(np.clip(height / 28, 11, 80))
+
+
+def _scale_width(height: int) -> int:
+    return 0 if height < SCALE_MIN_HEIGHT_PX else 4 * _letters(height)
+
+
+def _scale(height: int, colours: ColourRange) -> np.ndarray:
+    """A bar of the colours, the largest sigma on top, with ticks and the unit."""
+    letters = _letters(height)
+    font = ImageFont.load_default(letters)
+    line = max(1, letters // 12)
+    picture = Image.new("RGB", (_scale_width(height), height), "white")
+    draw = ImageDraw.Draw(picture)
+    # The unit stands above the bar, and no number at its ends is cut off.
+    top, bottom = round(1.25 * letters * len(UNIT) + 0.75 * letters), height - letters
+    for row, word in enumerate(UNIT):
+        draw.text((0, round(1.25 * letters * row)), word, "black", font)
+    bar = np.linspace(1.0, 0.0, bottom - top)
+    picture.paste(Image.fromarray(np.repeat(colour_map(bar)[:, None], letters, axis=1)), (0, top))
+    count = max(1, min(8, (bottom - top) // (2 * letters)))
+    for value in ticks(*colours, count):
+        row = bottom - 1 - round(float(colours.share(value)) * (bottom - top - 1))
+        draw.line((letters, row, round(1.4 * letters), row), "black", line)
+        draw.text((round(1.6 * letters), row), f"{value:g}", "black", font, anchor="lm")
+    return np.asarray(picture)
+
+
+# --- panels of several examples ----------------------------------------------------------------
+
+HEADER_PX, CELL_GAP_PX = 20, 4
 
 
 def panel(image, predicted, truth=None, sharpness=None) -> np.ndarray:
     """A row per example, columns input, prediction, and truth and S's output where given.
 
     `sharpness` is S's output as a probability of blur, shown in grey, white = blurred. Returns
-    uint8 RGB, [HEADER_PX + B * (H + GAP_PX), columns * (W + GAP_PX), 3].
+    uint8 RGB, [HEADER_PX + B * (H + CELL_GAP_PX), columns * (W + CELL_GAP_PX), 3].
     """
     columns = []
     for title, pictures in _columns(image, predicted, truth, sharpness).items():
-        gap = (0, GAP_PX)
+        gap = (0, CELL_GAP_PX)
         pictures = np.pad(pictures, ((0, 0), gap, gap, (0, 0)), constant_values=255)
         header = np.zeros((HEADER_PX, pictures.shape[2], 3), np.uint8)
         baseline = (3, HEADER_PX - 6)
@@ -46,7 +166,6 @@ def panel(image, predicted, truth=None, sharpness=None) -> np.ndarray:
 
 def save_panel(path, image, predicted, truth=None) -> None:
     """Writes a labelled PNG: rows of examples, the colour bar in `defocus` and `sigma_px`."""
-    path = Path(path)
     columns = _columns(image, predicted, truth)
     rows, (height, width) = len(columns["input"]), columns["input"].shape[1:3]
     size = (2.6 * len(columns) + 1.8, 2.6 * rows * height / width + 0.4)
@@ -64,9 +183,7 @@ def save_panel(path, image, predicted, truth=None) -> None:
     bar.set_label("defocus (0 = sharp)")
     units = (optics.defocus_to_sigma, optics.sigma_to_defocus)
     bar.ax.secondary_yaxis("right", functions=units).set_ylabel("sigma (px)")
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, path)
+    write_atomic(Path(path), lambda temporary: figure.savefig(temporary, format="png"))
 
 
 def _columns(image, predicted, truth=None, sharpness=None) -> dict[str, np.ndarray]:
@@ -74,12 +191,12 @@ def _columns(image, predicted, truth=None, sharpness=None) -> dict[str, np.ndarr
     image = np.asarray(image, np.float32)
     if image.ndim != 4 or image.shape[-1] != 3:
         raise ValueError(f"`image` is [B, H, W, 3]; received {image.shape}")
-    columns = {"input": _to_uint8(image)}
+    columns = {"input": to_uint8(image)}
     columns["predicted defocus"] = colour_map(_map_like(image, "predicted", predicted))
     if truth is not None:
         columns["true defocus"] = colour_map(_map_like(image, "truth", truth))
     if sharpness is not None:
-        grey = _to_uint8(_map_like(image, "sharpness", sharpness))
+        grey = to_uint8(_map_like(image, "sharpness", sharpness))
         columns["S: P(blurred)"] = np.repeat(grey[..., None], 3, axis=-1)
     return columns
 
@@ -92,7 +209,3 @@ def _map_like(image: np.ndarray, name: str, values) -> np.ndarray:
             f"received {values.shape}"
         )
     return values.reshape(image.shape[:-1])
-
-
-def _to_uint8(values: np.ndarray) -> np.ndarray:
-    return np.rint(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8)

@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from data_gen.io.images import write_atomic
+from dmenet_tf import Estimator
 from serving import page
 from serving.client import ClientOptions, RemotePredictor
 from serving.contract import DEFAULT_ADDRESS
@@ -31,7 +32,7 @@ def main():
     parser.add_argument("--server", default=DEFAULT_ADDRESS, help="(default %(default)s)")
     server = parser.parse_args().server
     with RemotePredictor(server, ClientOptions(retry_s=10)) as predictor:
-        built = page.build(predictor, MAX_SIDE)
+        built = page.build(Estimator(predictor), MAX_SIDE)
         try:
             draw(page.launch(built, port=_free_port(), block=False))
         finally:

@@ -5,9 +5,9 @@
     with RemotePredictor("127.0.0.1:8500", ClientOptions(timeout_s=60)) as predictor:
         sigma_px = predictor.predict_bytes(open("photo.jpg", "rb").read())  # [H, W] float32, pixels
 
-`RemotePredictor` has the methods of `dmenet_tf.prediction.local.Predictor` and shares its code
-for sizes: photos above the service's limits go in tiles that give the map of the whole photo.
-`Client` (`connection.py`) makes single calls. Both may be shared by threads.
+`RemotePredictor` is a `dmenet_tf.prediction.predictor.Predictor` that holds a `RemoteBackend`:
+photos above the service's limits go in tiles that give the map of the whole photo. `Client`
+(`connection.py`) makes single calls. All of them may be shared by threads.
 """
 
 import json
@@ -17,40 +17,41 @@ import numpy as np
 
 from data_gen.io.images import DataFileError, decode_stored, encode_png
 from data_gen.io.photos import decode_photo
+from data_gen.io.pixels import as_float
 from data_gen.optics import ENCODINGS
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.prediction import tiling
-from dmenet_tf.prediction.map_files import Metadata
-from dmenet_tf.prediction.predictor import AnySizePredictor, ModelChanged, as_float
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.predictor import (
+    Predictor,
+    TileSide,
+    check_max_side,
+    check_tile,
+)
 from serving import contract
 from serving.connection import Client, ClientOptions, ServingError
 
-__all__ = ["Client", "ClientOptions", "RemotePredictor", "ServingError"]
+__all__ = ["Client", "ClientOptions", "RemoteBackend", "RemotePredictor", "ServingError"]
 
 SIGMA_STEP_PX = contract.SIGMA_MAX_PX / contract.PNG_MAX
-_SAME_MODEL_TRIES = 3  # a photo whose tiles met a new version is predicted again
 
 
-class RemotePredictor(AnySizePredictor):
-    """Photos in, maps out, from a server.
+class RemoteBackend:
+    """The network of a server, a `dmenet_tf.prediction.predictor.Backend`.
 
     Args:
         address: HOST:PORT.
         options: how the server is asked (`ClientOptions`).
-        tile, max_side: as for `AnySizePredictor`. Tiles are never larger than the service takes.
         exact: float32 both ways, 20 bytes a pixel. Otherwise each part goes as a lossless PNG and
-            its sigma comes back in 16 bits, right to half a step of 7/65535 px; `defocus` is then
+            its sigma comes back in 16 bits, right to half a step of 7/65535 px; the label is then
             that sigma's, so in the `released` encoding never below 1/15. Photos of floats, of
             which a PNG would lose something, go as float32 always.
         on_retry: told in one line, once an outage, that the server is being tried again.
 
-    Methods raise `ServingError` where the server does not answer or refuses, ValueError for what
-    is no image. A context manager; `close` ends calls under way.
+    Methods raise `ServingError` where the server does not answer or refuses.
     """
 
-    def __init__(self, address, options=None, *, tile="auto", max_side=None, exact=False,
-                 on_retry=None):  # fmt: skip
-        super().__init__(tile=tile, max_side=max_side)
+    def __init__(self, address, options=None, *, exact: bool = False, on_retry=None):
         self.exact = exact
         self.client = Client(address, options, on_retry)
         self._metadata = None
@@ -60,54 +61,42 @@ class RemotePredictor(AnySizePredictor):
         """Of the model that answered last; the first time, the server is asked for it."""
         return self._metadata or self.ask_metadata()
 
+    @property
+    def settings(self) -> dict:
+        # Maps that came in 16 bits are not those of floats, to the last bit.
+        return {"exact": self.exact}
+
     def ask_metadata(self, retry_s: float | None = None) -> Metadata:
-        """Of the model that answers now: the map of a small picture is asked for and left aside."""
+        """Of the model that answers now: it maps a small picture, of which the map is not used."""
         grey = np.full((SIZE_MULTIPLE, SIZE_MULTIPLE, 3), 128, np.uint8)
         reply = self.client.predict_encoded([encode_png(grey)], (contract.MODEL,), retry_s)
         return self._model_of(reply)
 
-    def predict_bytes(self, data: bytes, name="the photo") -> np.ndarray:
-        """A photo's file (any form that `predict` reads) -> sigma_px [H, W] float32, upright.
+    def tile_side(self, height: int, width: int, wanted: TileSide) -> int:
+        """`wanted`, but never larger than the service takes."""
+        largest = largest_side(height, width)
+        if wanted in ("auto", 0):
+            return largest
+        return min(wanted, largest) if largest else wanted
 
-        `name` is what an error calls it. Raises `DataFileError`, a ValueError, for what is none.
-        """
-        return self.sigma_px(decode_photo(data, name))
+    def labels(self, part: np.ndarray) -> tuple[np.ndarray, Metadata]:
+        if self.exact or part.dtype.kind == "f":
+            return self._by_numbers(part)
+        sigma_px, metadata = self._by_files(part)
+        labels = ENCODINGS[metadata.encoding].sigma_to_label(sigma_px)
+        return labels.astype(np.float32, copy=False), metadata
 
     def close(self) -> None:
+        """Ends calls under way."""
         self.client.close()
 
-    def _side(self, height: int, width: int) -> int:
-        largest = largest_side(height, width)
-        if self.tile in ("auto", 0):
-            return largest
-        return min(self.tile, largest) if largest else self.tile
-
-    def _in_parts(self, image, output):
-        for _ in range(_SAME_MODEL_TRIES):
-            try:
-                return super()._in_parts(image, output)
-            except ModelChanged as error:
-                changed = error
-        raise ServingError(
-            f"{self.client.address}: the tiles of a photo must come from one model; {changed}, "
-            f"{_SAME_MODEL_TRIES} times in turn: ask for a version or a label",
-            "ABORTED",
-        )
-
-    def _predict_part(self, part, output):
-        if self.exact or part.dtype.kind == "f":
-            return self._by_numbers(part, output)
-        sigma_px, metadata = self._by_files(part)
-        if output == "sigma_px":
-            return sigma_px, metadata
-        return ENCODINGS[metadata.encoding].sigma_to_label(sigma_px), metadata
-
-    def _by_numbers(self, part, output):
-        reply = self.client.predict_images(as_float(part)[None], (output, contract.MODEL))
-        values = reply[output]
-        if values.shape != (1, *part.shape[:2], 1):
-            raise self.client.broken_reply(f"{output} of {part.shape[:2]} is {values.shape}")
-        return values[0, ..., 0], self._model_of(reply)
+    def _by_numbers(self, part):
+        outputs = (contract.DEFOCUS, contract.MODEL)
+        reply = self.client.predict_images(as_float(part)[None], outputs)
+        labels = reply[contract.DEFOCUS]
+        if labels.shape != (1, *part.shape[:2], 1):
+            raise self.client.broken_reply(f"a map of {part.shape[:2]} is {labels.shape}")
+        return labels[0, ..., 0], self._model_of(reply)
 
     def _by_files(self, part):
         outputs = (contract.SIGMA_PNG, contract.MODEL)
@@ -125,8 +114,12 @@ class RemotePredictor(AnySizePredictor):
     def _model_of(self, reply: dict) -> Metadata:
         try:
             fields = json.loads(reply[contract.MODEL][0])
-            metadata = Metadata(**{name: fields[name] for name in contract.MODEL_FIELDS})
+            optional = set(contract.OPTIONAL_MODEL_FIELDS) & set(fields)
+            metadata = Metadata(
+                **{name: fields[name] for name in (*contract.MODEL_FIELDS, *sorted(optional))}
+            )
             ENCODINGS[metadata.encoding]
+            check_max_side(metadata.recommended_side)
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise self.client.broken_reply(f"what it says about the model: {error!r}") from error
         if metadata.sigma_max_px != contract.SIGMA_MAX_PX:
@@ -136,6 +129,27 @@ class RemotePredictor(AnySizePredictor):
             )
         self._metadata = metadata
         return metadata
+
+
+class RemotePredictor(Predictor):
+    """Photos in, maps out, from a server: a `Predictor` with the arguments of `RemoteBackend`.
+
+    A context manager; `close` ends calls under way.
+    """
+
+    def __init__(
+        self, address, options=None, *, tile: TileSide = "auto", exact: bool = False, on_retry=None
+    ):
+        check_tile(tile)
+        backend = RemoteBackend(address, options, exact=exact, on_retry=on_retry)
+        super().__init__(backend, tile=tile)
+
+    def predict_bytes(self, data: bytes, name="the photo", *, max_side=None) -> np.ndarray:
+        """A photo's file (any format that `predict` reads) -> sigma_px [H, W] float32, upright.
+
+        `name` is what an error calls it. Raises `DataFileError`, a ValueError, for any other file.
+        """
+        return self.sigma_px(decode_photo(data, name), max_side=max_side)
 
 
 def largest_side(height: int, width: int) -> int:

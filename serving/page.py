@@ -1,10 +1,10 @@
 """The page for photographers: drop a photo, see where it is sharp.
 
-    python -m serving.page --server 127.0.0.1:8500
+    dmenet page --server 127.0.0.1:8500
 
 A gradio page (extra `demo`) in front of a server of maps, which it asks through `serving.client`.
-It imports no TensorFlow, loads nothing from elsewhere, and listens on this machine only unless
-told otherwise. Uploads stay in a temporary folder that goes when the page ends.
+It imports no TensorFlow, loads nothing from other sites, and listens on this machine only unless
+told otherwise. Uploads are kept in a temporary folder that is removed when the page ends.
 """
 
 import argparse
@@ -18,12 +18,17 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+from data_gen.exit_codes import FAILED, OK, USAGE
+from data_gen.installation import not_installed
+from dmenet_tf.console import Parser, UsageError
+from serving import backend
 from serving.contract import DEFAULT_ADDRESS
 
 WEB = Path(__file__).with_name("web")
 MAX_FILE_SIZE = "100mb"
 SIDES = (240, 320, 480, 640, 960, 1280, 2000)
-# The demo's network learned from crops of 64 px: on larger photos it takes noise for sharpness.
+# Where a model recommends no size. The demo's network learned from crops of 64 px: on larger photos
+# it takes noise for sharpness.
 DEFAULT_SIDE = 320
 FACTOR, LARGEST_FACTOR = 2.5, 4.0
 RULES = {
@@ -40,23 +45,23 @@ CREDITS = (
 )
 SESSIONS = 32  # whose photos are kept in memory, some 10 MB each
 MINUTE_S = 60
-RETRY_S = 5.0  # for a server that starts anew; who looks at the page does not wait for longer
+RETRY_S = 5.0  # for a server that starts anew; a visitor of the page does not wait for longer
 
 
 # --- the page ----------------------------------------------------------------------------------
 
 
-def build(predictor, max_side: int | None = DEFAULT_SIDE):
+def build(estimator, max_side: int | None = None):
     """The page as `gr.Blocks`.
 
-    predictor: `serving.client.RemotePredictor` or what has the same methods. max_side: the size
-    that is chosen at first; None for full size.
+    estimator: a `dmenet_tf.Estimator`. max_side: the size that is chosen at first; 0 for full size;
+    None for what the model recommends, or DEFAULT_SIDE.
     """
     import gradio as gr
 
     from serving.web.actions import Actions
 
-    actions = Actions(predictor)
+    actions = Actions(estimator, DEFAULT_SIDE)
     with gr.Blocks(
         title="Where is it sharp?",
         analytics_enabled=False,
@@ -121,6 +126,7 @@ def build(predictor, max_side: int | None = DEFAULT_SIDE):
 
 def _inputs(gr, max_side):
     from data_gen.io.images import IMAGE_SUFFIXES
+    from serving.web.actions import FULL, RECOMMENDED
 
     photo = gr.File(
         label="Your photo", file_types=list(IMAGE_SUFFIXES), height=150, elem_id="dm-photo"
@@ -139,10 +145,14 @@ def _inputs(gr, max_side):
     gr.HTML(CREDITS, elem_classes="dm-note", padding=False)
     sides = sorted({*SIDES, *([max_side] if max_side else [])})
     side = gr.Dropdown(
-        [*((f"{n} px", str(n)) for n in sides), ("full size", "full")],
-        value=str(max_side) if max_side else "full",
-        label="Longer side at most",
-        info="The photo is reduced to this for the network. Small suits small networks.",
+        [
+            ("recommended", RECOMMENDED),
+            *((f"{n} px", str(n)) for n in sides),
+            ("full size", FULL),
+        ],
+        value=RECOMMENDED if max_side is None else str(max_side),
+        label="Max side",
+        info="A larger photo is reduced to this for the network. Small sizes suit small networks.",
         elem_id="dm-side",
     )
     return photo, gallery, side
@@ -172,7 +182,7 @@ def _results(gr):
 
     with gr.Column(min_width=240):
         tinted = picture("Overlay", "The photo in grey, tinted where it is blurred")
-        gr.HTML("Grey is sharp; colour is blur.", elem_classes="dm-note")
+        gr.HTML("Grey is sharpest; colour is blur.", elem_classes="dm-note")
     with gr.Column(min_width=240):
         cut = picture(
             "What is sharp",
@@ -253,61 +263,67 @@ def launch(page, host="127.0.0.1", port=7860, block=True) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """Options; imports neither TensorFlow nor gradio."""
-    parser = argparse.ArgumentParser(
-        prog="dmenet page", description="A web page: drop a photo, see where it is sharp."
+    parser = Parser(
+        prog="dmenet page",
+        description="A web page: drop a photo, see where it is sharp.",
+        renamed=backend.RENAMED,
     )
     add = parser.add_argument
     add("--server", metavar="HOST:PORT", default=DEFAULT_ADDRESS,
         help="that predicts the maps (default %(default)s)")  # fmt: skip
     add("--port", type=int, default=7860, help="of the page (default %(default)s)")
     add("--host", default="127.0.0.1", metavar="ADDRESS",
-        help="where it listens; 0.0.0.0: all the network (default %(default)s)")  # fmt: skip
-    add("--max-side", type=int, default=DEFAULT_SIDE, metavar="N",
-        help="size chosen at first, 0 for full (default %(default)s, for the demo)")  # fmt: skip
-    add("--timeout", type=float, default=60, metavar="S", help="of a request (default %(default)g)")
-    add("--tls-ca", default="", metavar="PEM", help="authorities of the server's certificate")
-    add("--tls-cert", default="", metavar="PEM", help="certificate of this client, and")
-    add("--tls-key", default="", metavar="PEM", help="its key")
+        help="where the page listens; 0.0.0.0: everywhere (default %(default)s)")  # fmt: skip
+    add("--max-side", type=int, metavar="N",
+        help="size chosen at first, 0 = full (default: what the model recommends, or "
+        f"{DEFAULT_SIDE})")  # fmt: skip
+    add("--timeout", type=float, default=60, metavar="S",
+        help="max seconds for an answer (default %(default)g)")  # fmt: skip
+    backend.add_tls_options(add)
     return parser
 
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    options = build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
     try:
+        options = build_parser().parse_args(argv)
+        if options.max_side is not None and options.max_side != 0 and options.max_side < 16:
+            raise UsageError(f"--max-side must be 0, or at least 16; received {options.max_side}")
         return run(options)
     except KeyboardInterrupt:
-        return 0
+        return OK  # it is how the page ends
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
     except ImportError as error:
-        print(f"error: {error}: the page needs pip install 'dmenet-tf[demo]'", file=sys.stderr)
+        print(f"error: {not_installed('the page', error, 'demo')}", file=sys.stderr)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-    return 1
+    return FAILED
 
 
 def run(options) -> int:
     """Serves the page until it is interrupted; the server may start later."""
-    from serving.client import ClientOptions, RemotePredictor
+    from dmenet_tf import Estimator
+    from serving.client import RemotePredictor
 
-    client = ClientOptions(
-        timeout_s=options.timeout,
-        retry_s=RETRY_S,
-        tls_ca=options.tls_ca,
-        tls_certificate=options.tls_cert,
-        tls_key=options.tls_key,
-    )
+    try:
+        client_options = backend.client_options(options, retry_s=RETRY_S)
+        predictor = RemotePredictor(options.server, client_options)
+    except ValueError as error:  # of the address or of an option
+        raise UsageError(str(error)) from error
     with (
         tempfile.TemporaryDirectory(prefix="dmenet-page-") as folder,
-        RemotePredictor(options.server, client) as predictor,
+        Estimator(predictor) as estimator,
     ):
         os.environ["GRADIO_TEMP_DIR"] = folder  # where gradio keeps uploads and pictures
-        page = build(predictor, options.max_side or None)
+        page = build(estimator, options.max_side)
         try:
             launch(page, options.host, options.port)
         finally:
             page.close(verbose=False)
-    return 0
+    return OK
 
 
 if __name__ == "__main__":

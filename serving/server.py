@@ -1,10 +1,10 @@
 """An embedded PredictionService for one machine.
 
-    python -m serving.server --models models
+    dmenet serve --models models
 
-A stand-in for TensorFlow Serving, and not TensorFlow Serving: the same calls, messages, folders and
-a part of the same configuration, from Python, for a laptop, a demo or one modest machine, with no
-extra install. For production there is serving/config.
+A stand-in for TensorFlow Serving, in Python: the same calls, messages and folders and part of the
+same configuration, for a laptop, a demo or one modest machine, without another installation. For
+production, see serving/config.
 """
 
 import contextlib
@@ -17,11 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow is imported; nearly twice as fast (dmenet_tf/networks/folding.py).
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
-from dmenet_tf.console import quiet_native_stderr
+from data_gen.exit_codes import FAILED, OK, USAGE
+from data_gen.installation import not_installed
+from dmenet_tf import environment
+from dmenet_tf.console import UsageError, quiet_native_stderr
 from serving import contract
 from serving.embedded.memory import limit_arenas
 from serving.embedded.options import (
@@ -35,17 +34,18 @@ from serving.embedded.options import (
 __all__ = ["Server", "ServerOptions", "build_parser", "main"]
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SPARE_THREADS = 16  # beside those that compute or wait: to refuse at once, for status and health
+_SPARE_THREADS = 16  # besides those that compute or wait: for refusals, status and health
 _log = logging.getLogger("serving")
 
 
 class Server:
-    """Serves from `start` (or `with`) to `stop`; `port` and `metrics_port` say where.
+    """Serves from `start` (or `with`) to `stop`, on `port` and `metrics_port`.
 
-    Raises ValueError and OSError where options or configuration are wrong or a port is taken.
+    Raises ValueError and OSError if options or configuration are wrong or a port is taken.
     """
 
     def __init__(self, options: ServerOptions):
+        from serving.embedded import loading
         from serving.embedded.health import Health
         from serving.embedded.metrics import Metrics
         from serving.embedded.scheduling import Scheduler
@@ -55,10 +55,10 @@ class Server:
         check(options)
         self.options = options
         self.host, wanted_port = split_address(options.address)
-        self.scheduler = Scheduler(options.concurrency, options.queue, options.max_batch)
+        self.scheduler = Scheduler(options.jobs, options.queue, options.max_batch)
         self.metrics = Metrics(lambda: self.scheduler.waiting)
         self._health = Health()
-        self.versions = Versions(_configs(options), partial(_load, options), self._changed)
+        self.versions = Versions(_configs(options), partial(loading.load, options), self._changed)
         self.service = Service(self.versions, self.scheduler, self.metrics, options.batch_pixels)
         self._grpc = self._make_grpc_server()
         self.port = self._bind(wanted_port)
@@ -78,20 +78,20 @@ class Server:
             self.metrics_port = self._metrics_server.port
         self._health.set(self.versions.serving())
         self._grpc.start()
-        self.versions.start(self.options.poll_seconds)
+        self.versions.start(self.options.polling_s)
         return self
 
     def wait_until_serving(self, seconds: float) -> bool:
-        """Whether all models had a version to answer with, within `seconds`."""
+        """Waits until all models can answer; whether they can within `seconds`."""
         return self._health.serving.wait(seconds)
 
     def stop(self) -> bool:
-        """Refuses new requests, waits `grace_seconds` for those under way; whether all ended."""
+        """Refuses new requests, waits the grace period for those under way; whether all ended."""
         self._health.stop()
         self.service.refuse_new()
-        drained = self.service.wait_until_idle(self.options.grace_seconds)
+        drained = self.service.wait_until_idle(self.options.grace_s)
         self.scheduler.reject_waiting("the server is stopping")
-        # Replies are on their way for a moment after the handlers have ended.
+        # Replies are still being sent for a moment after their handlers have ended.
         self._grpc.stop(1.0 if drained else 0.1).wait()
         if self._metrics_server is not None:
             self._metrics_server.close()
@@ -112,15 +112,15 @@ class Server:
         from grpc_health.v1 import health_pb2_grpc
 
         options = self.options
-        threads = options.concurrency * options.max_batch + options.queue + _SPARE_THREADS
+        threads = options.jobs * options.max_batch + options.queue + _SPARE_THREADS
         server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="request"),
             options=[
                 ("grpc.max_receive_message_length", contract.MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", contract.MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),  # else two servers share a port in silence
-                # Identity alone: the limit above is of compressed bytes, which may hold 1000 times
-                # as many.
+                ("grpc.so_reuseport", 0),  # otherwise two servers could share a port unnoticed
+                # No compression: the limit above is of compressed bytes, which may expand to 1000
+                # times as many.
                 ("grpc.compression_enabled_algorithms_bitset", 1),
             ],
         )
@@ -165,24 +165,11 @@ def _configs(options: ServerOptions):
     return lambda: model_config.models_in(options.models)
 
 
-def _load(options: ServerOptions, folder: Path):
-    from serving.saved_model.session import LoadedModel
-    from serving.saved_model.warmup import warm_up
-
-    model = LoadedModel(folder, options.concurrency, options.max_batch, options.threads)
-    try:
-        warm_up(model, folder)
-    except BaseException:
-        model.close()
-        raise
-    return model
-
-
 def _credentials(options: ServerOptions):
     import grpc
 
     key, certificate = (Path(p).read_bytes() for p in (options.tls_key, options.tls_certificate))
-    authority = None if options.client_ca is None else Path(options.client_ca).read_bytes()
+    authority = None if options.tls_ca is None else Path(options.tls_ca).read_bytes()
     return grpc.ssl_server_credentials(
         [(key, certificate)], authority, require_client_auth=authority is not None
     )
@@ -193,17 +180,31 @@ def _credentials(options: ServerOptions):
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
+    environment.prepare()
     try:
-        values = vars(build_parser().parse_args(argv))
-        if values["metrics_port"] < 0:
-            values["metrics_port"] = None
-        return serve(ServerOptions(**values))
+        return serve(_parse(argv))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
     except ImportError as error:
-        print(f"error: not installed: {error}; pip install 'dmenet-tf[serving]'", file=sys.stderr)
-        return 1
+        print(f"error: {not_installed('`dmenet serve`', error, 'serving')}", file=sys.stderr)
+        return FAILED
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
+
+
+def _parse(argv) -> ServerOptions:
+    values = vars(build_parser().parse_args(argv))
+    if values["metrics_port"] < 0:
+        values["metrics_port"] = None
+    options = ServerOptions(**values)
+    try:
+        check(options)
+        split_address(options.address)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return options
 
 
 def serve(options: ServerOptions) -> int:
@@ -217,17 +218,17 @@ def serve(options: ServerOptions) -> int:
         import tensorflow as tf
 
         import serving.embedded.service  # noqa: F401
-    tf.get_logger().setLevel("ERROR")  # it would advise against the session loader
+    tf.get_logger().setLevel("ERROR")  # it warns that the session loader is deprecated
     server = Server(options).start()
     _tell(server)
     stopping.wait()
-    _log.info("stopping: requests under way have %g s", options.grace_seconds)
+    _log.info("stopping: requests under way have a grace period of %g s", options.grace_s)
     drained = server.stop()
-    _log.info("stopped" if drained else "stopped; requests under way were given up")
+    _log.info("stopped" if drained else "stopped; requests under way were abandoned")
     if not drained:
         logging.shutdown()
-        os._exit(0)  # their threads would keep the process
-    return 0
+        os._exit(OK)  # their threads would keep the process alive
+    return OK
 
 
 def _tell(server: Server) -> None:
@@ -242,7 +243,7 @@ def _tell(server: Server) -> None:
         _log.info("metrics on %s", page)
     if server.host not in _LOOPBACK and not options.tls_certificate:
         _log.warning(
-            "%s can be reached from other machines, and without TLS photos travel readable",
+            "%s can be reached from other machines, and without TLS photos are sent unencrypted",
             server.host,
         )
 

@@ -71,14 +71,15 @@ def trained_run(tmp_path_factory):
 def _exported(factory, encoding, licence=""):
     from dmenet_tf.networks import build_blur_estimation
     from dmenet_tf.weights.load import TrainedModel
-    from serving import contract, export
+    from serving import contract
+    from serving.exporting.publishing import publish
     from tests.support.lively import lively
 
     trained = TrainedModel(
         lively(build_blur_estimation(0.03)), encoding, "runs/some", "0123456789ab", licence
     )
     models = factory.mktemp("models")
-    export.export(trained, models / contract.MODEL_NAME)
+    publish(trained, models / contract.MODEL_NAME)
     return trained, models
 
 

@@ -63,17 +63,16 @@ def average_precision(scores, blurred) -> float:
     are one threshold, so the order of tied pixels has no influence. `scores` are larger where more
     blurred, on any scale. Raises ValueError where no pixel is blurred: recall is undefined there.
     """
-    scores, blurred = _pair(scores, blurred)
-    blurred = _binary("`blurred`", blurred)
-    if not blurred.any():
-        raise ValueError("average precision needs at least one blurred pixel; received none")
-    descending = np.argsort(-scores, axis=None, kind="stable")
-    scores, hits = scores.ravel()[descending], np.cumsum(blurred.ravel()[descending])
-    last_of_tie = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
-    true_positives = hits[last_of_tie]
-    precision = true_positives / (last_of_tie + 1)
-    recall = true_positives / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return average_precision_of_counts(distinct_counts(scores, blurred))
+
+
+def best_accuracy(scores, blurred) -> float:
+    """Share of one image's pixels that agree with the mask at the threshold that suits it best.
+
+    Over every threshold, also those that call all pixels blurred or none: never below the share of
+    the larger class. `scores` as in `average_precision`.
+    """
+    return best_accuracy_of_counts(distinct_counts(scores, blurred))
 
 
 def f_beta(predicted, truth, beta_squared: float = 0.3) -> float:
@@ -106,10 +105,10 @@ def min_max(values) -> np.ndarray:
 
 
 class ThresholdCounts(NamedTuple):
-    """How many pixels score at or above each of `levels` + 1 thresholds k / levels, k = 0 ...
+    """How many pixels score at or above each of T ascending thresholds, the first below all scores.
 
-    `hits` int64 [levels + 1]: of the truly blurred pixels; `called`: of all pixels. `blurred`: how
-    many pixels are truly blurred. Counts of several images add up (`sum_counts`).
+    `hits` int64 [T]: of the truly blurred pixels; `called`: of all pixels. `blurred`: how many
+    pixels are truly blurred. Counts of several images at the same thresholds add up (`sum_counts`).
     """
 
     hits: np.ndarray
@@ -117,8 +116,18 @@ class ThresholdCounts(NamedTuple):
     blurred: int
 
 
+def distinct_counts(scores, blurred) -> ThresholdCounts:
+    """Counts of one image at each score that occurs in it: exact, one sort of the pixels."""
+    scores, blurred = _pair(scores, blurred)
+    blurred = _binary("`blurred`", blurred)
+    descending = np.argsort(-scores, axis=None, kind="stable")
+    scores, hits = scores.ravel()[descending], np.cumsum(blurred.ravel()[descending])
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
+    return ThresholdCounts(hits[last_of_tie][::-1], last_of_tie[::-1] + 1, int(hits[-1]))
+
+
 def threshold_counts(scores, blurred, levels: int) -> ThresholdCounts:
-    """Counts of one image; `scores` in [0, 1], larger = more blurred, blurred where >= threshold.
+    """Counts of one image at the thresholds k / levels, k = 0 .. levels; `scores` in [0, 1].
 
     What a fixed set of thresholds needs, in one pass over the pixels whatever their number.
     """
@@ -144,13 +153,15 @@ def sum_counts(counts: Iterable[ThresholdCounts]) -> ThresholdCounts:
 
 
 def precision_recall(counts: ThresholdCounts) -> tuple[np.ndarray, np.ndarray]:
-    """(precision, recall) [levels + 1] at each threshold, from the highest recall down.
+    """(precision, recall) [T] at each threshold, from the highest recall down.
 
     Precision is 1 where nothing is called blurred, as in scikit-learn. Raises ValueError where no
     pixel is blurred: recall is undefined there.
     """
     if counts.blurred == 0:
-        raise ValueError("recall needs at least one blurred pixel; received none")
+        raise ValueError(
+            "precision and recall need at least one blurred pixel in the mask; received none"
+        )
     called = np.maximum(counts.called, 1)
     precision = np.where(counts.called > 0, counts.hits / called, 1.0)
     return precision, counts.hits / counts.blurred
@@ -162,8 +173,17 @@ def average_precision_of_counts(counts: ThresholdCounts) -> float:
     return float(np.sum(-np.diff(recall, append=0.0) * precision))
 
 
+def best_accuracy_of_counts(counts: ThresholdCounts) -> float:
+    """`best_accuracy` of scores that are rounded down to the thresholds."""
+    pixels = counts.called[0]
+    # Called blurred and blurred, or neither: hits + (sharp pixels - those called blurred).
+    agreeing = 2 * counts.hits - counts.called + pixels - counts.blurred
+    calling_none = pixels - counts.blurred
+    return float(max(agreeing.max(), calling_none) / pixels)
+
+
 def f_beta_curve(counts: ThresholdCounts, beta_squared: float = 0.3) -> np.ndarray:
-    """F_beta [levels + 1] at each threshold; the same formula as `f_beta`.
+    """F_beta [T] at each threshold; the same formula as `f_beta`.
 
     Raises ValueError where no pixel is truly blurred.
     """

@@ -13,28 +13,28 @@ import numpy as np
 
 from data_gen.io.images import write_atomic
 from dmenet_tf.evaluation import report_pictures as pictures
-from dmenet_tf.evaluation.protocols import ALWAYS_BLURRED, Figure
+from dmenet_tf.evaluation.specification import ALWAYS_BLURRED, Figure, Protocol
 from dmenet_tf.visualization import COLOURS
 
 DIGITS = 4
 NOT_DEFINED = "–"
 
 
-def console_table(protocol, rows) -> str:
+def console_table(protocol: Protocol, rows) -> str:
     """The summary as aligned text, a line a row; the best of each column marked with *."""
-    header = ["", *(f.title + (" ↑" if f.higher_is_better else " ↓") for f in protocol.figures)]
-    table = [header]
+    columns = [f.title + (" ↑" if f.higher_is_better else " ↓") for f in protocol.figures]
+    table = [["", "size seen", *columns]]
     for row in rows:
         cells = [
             _number(row.summary.figures[f.key]) + ("*" if _is_best(f, row, rows) else " ")
             for f in protocol.figures
         ]
-        table.append([row.title, *cells])
+        table.append([row.title, row.size, *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in table
     ]
@@ -56,8 +56,10 @@ def notes(protocol, rows) -> list[str]:
 def write_csv(out: Path, protocol, samples, rows) -> None:
     """summary.csv, a line a row, and images.csv, a line for each image of each row."""
     keys = [figure.key for figure in protocol.figures]
-    summary = [[row.title, row.kind, *(row.summary.figures[k] for k in keys)] for row in rows]
-    _write_rows(out / "summary.csv", ["row", "kind", *keys], summary)
+    summary = [
+        [row.title, row.kind, row.size, *(row.summary.figures[k] for k in keys)] for row in rows
+    ]
+    _write_rows(out / "summary.csv", ["row", "kind", "size", *keys], summary)
     keys = [figure.key for figure in protocol.figures if figure.of_image]
     images = [
         [samples[i].name, row.title, row.kind, *(row.measured[i].figures[k] for k in keys)]
@@ -89,7 +91,8 @@ def write_html(path: Path, protocol, samples, rows, described, command, worst=12
         notes=notes(protocol, rows),
         curves=_curves(protocol, rows, errors),
         legends=_legends(protocol),
-        decisions=pictures.DECISIONS if protocol.shows == "decision" else {},
+        decisions=pictures.DECISIONS if protocol.decide else {},
+        shown="decision" if protocol.decide else "difference",
         cards=[_card(protocol, samples[i], i, shown) for i in chosen],
         image_figure=protocol.figures[0].title,
         images=_image_cells(protocol, samples, rows, order),
@@ -102,6 +105,7 @@ def _summary_cells(protocol, rows) -> list[dict]:
         {
             "title": row.title,
             "kind": row.kind,
+            "size": row.size,
             "cells": [
                 (_number(row.summary.figures[f.key]), _is_best(f, row, rows))
                 for f in protocol.figures
@@ -122,16 +126,15 @@ def _image_cells(protocol, samples, rows, order) -> list[dict]:
 def _curves(protocol, rows, errors) -> list[tuple[str, str]]:
     """(caption, picture)."""
     drawn = {row.title: row.summary.curve for row in rows if row.summary.curve is not None}
-    label = {"cuhk": "1 - accuracy", "dbd": "MAE"}.get(protocol.name, "MSE")
-    sorted_errors = pictures.errors_uri(errors, label, log=protocol.shows == "difference")
-    curves = [(f"{label} of every image, sorted", sorted_errors)]
+    sorted_errors = pictures.errors_uri(errors, protocol.error_title, log=not protocol.decide)
+    curves = [(f"{protocol.error_title} of every image, sorted", sorted_errors)]
     if drawn:
         curves.insert(0, ("Precision and recall of blurred pixels", pictures.curves_uri(drawn)))
     return curves
 
 
 def _legends(protocol) -> list[str]:
-    if protocol.shows == "decision":
+    if protocol.decide:
         return [pictures.legend_uri(COLOURS, 0, 1, "map, least to most blurred of its photo")]
     unit = f"sigma / {protocol.sigma_max_px:g} px"
     limit = pictures.DIFFERENCE_MAX
@@ -143,7 +146,7 @@ def _legends(protocol) -> list[str]:
 
 def _card(protocol, sample, index: int, rows) -> dict:
     """An image's pictures: input, truth, and of each row its map, what is wrong, its figures."""
-    detection = protocol.shows == "decision"
+    detection = protocol.decide is not None
     columns = []
     for row in rows:
         predicted = row.map_of(index)

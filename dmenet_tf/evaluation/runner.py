@@ -3,9 +3,10 @@
 All samples are read once before anything is predicted, so that a damaged file stops an evaluation
 at its start and never shrinks the set in silence. A network's output is kept in
 
-    OUT/cache/IDENTITY_OF_WEIGHTS/HASH_OF_IMAGE.npy      float32 [H, W], the network's label
+    OUT/cache/IDENTITY_OF_WEIGHTS/HASH_OF_IMAGE.npy         float32 [H, W], the network's label
+    OUT/cache/IDENTITY_OF_WEIGHTS-320px/HASH_OF_IMAGE.npy   of the photo reduced to 320 px, enlarged
 
-and belongs to nothing but the two: an interrupted evaluation goes on where it stopped, and another
+and depends on nothing but these: an interrupted evaluation goes on where it stopped, and another
 protocol, polarity or threshold on the same photos predicts nothing anew.
 """
 
@@ -20,8 +21,12 @@ import numpy as np
 from tqdm import tqdm
 
 from data_gen.io.images import write_atomic
+from data_gen.optics import ENCODINGS
 from dmenet_tf.data.photos import AGREEMENT_MIN, sharp_has_more_detail
-from dmenet_tf.evaluation.protocols import BlurDetection, Measured, Regression, Summary
+from dmenet_tf.evaluation.specification import Measured, Protocol, Summary
+from dmenet_tf.prediction.predictor import resolved_side, scale_to
+
+FULL_SIZE = "full size"
 
 # Samples are kept in memory up to this; beyond it they are read again.
 KEPT_BYTES = 1 << 30
@@ -44,7 +49,7 @@ class Samples:
     Raises ValueError listing what cannot be read, or a polarity that the photos contradict.
     """
 
-    def __init__(self, source, protocol: Regression | BlurDetection, progress=True):
+    def __init__(self, source, protocol: Protocol, progress=True):
         if not len(source):
             raise ValueError("an evaluation needs at least one sample; received none")
         self._source, self._protocol, self._kept = source, protocol, {}
@@ -58,7 +63,7 @@ class Samples:
                 continue
             self.hashes.append(hash_image(sample.image))
             self.truth_means.append(float(np.mean(sample.truth, dtype=np.float64)))
-            if isinstance(protocol, BlurDetection):
+            if protocol.decide:  # the truth is binary
                 votes.append(sharp_has_more_detail(sample.image, sample.truth))
         if problems:
             shown = "\n  ".join(problems[:PROBLEMS_SHOWN])
@@ -76,7 +81,7 @@ class Samples:
         if index in self._kept:
             return self._kept[index]
         image, truth = self._source.read(index)
-        sample = Sample(self._source.name(index), image, self._protocol.truth_of(truth))
+        sample = Sample(self._source.name(index), image, self._protocol.truth(truth))
         size = sample.image.nbytes + sample.truth.nbytes
         if size <= self._free:
             self._free -= size
@@ -103,10 +108,18 @@ def hash_image(image: np.ndarray) -> str:
 class CachedPredictor:
     """The outputs of a `Predictor`, each computed once and kept in a folder."""
 
-    def __init__(self, predictor, cache: Path):
-        self._predictor = predictor
-        self._folder = Path(cache) / predictor.trained.identity
+    def __init__(self, predictor, cache: Path, max_side: int | None = None):
+        self._predictor, self._max_side = predictor, max_side
         self.encoding = predictor.encoding
+        side = resolved_side(max_side, predictor.metadata)
+        self._folder = Path(cache) / (predictor.trained.identity + (f"-{side}px" if side else ""))
+        self._side = side
+        self.size = f"{side} px" if side else FULL_SIZE
+        """The longer side to which the network's photos are reduced, for the tables."""
+
+    def scale(self, image) -> float:
+        """By how much a photo is reduced before the network sees it; 1 = full size."""
+        return scale_to(self._side, *image.shape[:2])
 
     def label(self, sample: Sample, image_hash: str) -> np.ndarray:
         """The network's label, float32 [H, W]; ValueError where it is not finite."""
@@ -118,7 +131,7 @@ class CachedPredictor:
                 kept = None  # damaged: predicted anew
             if kept is not None and kept.shape == sample.truth.shape:
                 return kept
-        label = self._predictor.defocus(sample.image)
+        label = self._predict(sample.image)
         bad = np.count_nonzero(~np.isfinite(label))
         if bad:
             raise ValueError(
@@ -130,6 +143,14 @@ class CachedPredictor:
         write_atomic(path, lambda temporary: temporary.write_bytes(encoded.getvalue()))
         return label
 
+    def _predict(self, image) -> np.ndarray:
+        made = self._predictor.predict(image, max_side=self._max_side)
+        if made.scale == 1.0:
+            return made.defocus
+        # The network's own range: in pixels of the photo, all above 7 px would be one value.
+        seen_px = made.sigma_px * np.float32(made.scale)
+        return np.float32(ENCODINGS[self.encoding].sigma_to_label(seen_px))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -138,32 +159,46 @@ class Row:
     title: str
     kind: str
     """`run`, `baseline` or `oracle`, a row that knows something of the truth."""
+    size: str
+    """At which size the photos were seen: `full size`, or the longer side they were reduced to."""
     map_of: Callable[[int], np.ndarray]
     measured: Sequence[Measured]
     summary: Summary
 
 
-def run_row(title: str, predictor, samples: Samples, protocol, cache: Path, progress=True) -> Row:
-    """A trained model's row; predictions come from `cache` where they are there."""
-    cached = CachedPredictor(predictor, cache)
+def run_row(
+    title: str,
+    predictor,
+    samples: Samples,
+    protocol: Protocol,
+    cache: Path,
+    max_side: int | None = None,
+    progress=True,
+) -> Row:
+    """A trained model's row; predictions come from `cache` where they are there.
+
+    predictor: a `dmenet_tf.prediction.local.Predictor`; max_side: of its calls.
+    """
+    cached = CachedPredictor(predictor, cache, max_side)
 
     def map_of(index):
-        label = cached.label(samples[index], samples.hashes[index])
-        return protocol.map_of(label, cached.encoding)
+        sample = samples[index]
+        label = cached.label(sample, samples.hashes[index])
+        return protocol.map(label, cached.encoding, cached.scale(sample.image))
 
-    return _row(title, "run", map_of, samples, protocol, progress)
+    return measured_row(title, "run", cached.size, map_of, samples, protocol, progress)
 
 
-def baseline_rows(samples: Samples, protocol, progress=True) -> list[Row]:
+def baseline_rows(samples: Samples, protocol: Protocol, progress=True) -> list[Row]:
     """The rows that need no training, and the oracle's where the protocol has one."""
-    kinds = {
-        "baseline": protocol.baselines(),
-        "oracle": protocol.oracle(samples.truth_means),
-    }
+    kinds = {"baseline": protocol.baselines}
+    if protocol.oracle:
+        kinds["oracle"] = protocol.oracle(samples.truth_means)
     return [
-        _row(
+        measured_row(
             title,
             kind,
+            FULL_SIZE,
             lambda index, predict=predict: predict(samples[index].image),
             samples,
             protocol,
@@ -174,9 +209,10 @@ def baseline_rows(samples: Samples, protocol, progress=True) -> list[Row]:
     ]
 
 
-def _row(title, kind, map_of, samples, protocol, progress) -> Row:
+def measured_row(title, kind, size, map_of, samples, protocol, progress=True) -> Row:
+    """The row of any function from a sample's index to its map."""
     measured = [
         protocol.measure(map_of(index), samples[index].truth)
         for index in tqdm(range(len(samples)), title, disable=not progress, unit="image")
     ]
-    return Row(title, kind, map_of, measured, protocol.summarise(measured))
+    return Row(title, kind, size, map_of, measured, protocol.summarise(measured))

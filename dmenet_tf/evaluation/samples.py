@@ -1,14 +1,13 @@
 """What the protocols are evaluated on: photos or rendered scenes, each with its true map.
 
-Every collection is `len(samples)`, `samples.name(i)` and `samples.read(i)` -> (image uint8
-[H, W, 3] RGB, truth float32 [H, W]), as the collections of `photos.py` and `data_gen` are.
+Every one is a `data_gen.sources.base.Source`, whose plane is the truth:
 
-| collection | truth |
+| source | truth |
 | --- | --- |
-| `photos.LabelledPhotos` | 1 = blurred, 0 = in focus |
+| `dmenet_tf.data.photos.LabelledPhotos` | 1 = blurred, 0 = in focus |
 | `RtfPhotos` | `sigma_px` |
 | `RenderedScenes` over RGB-D scenes or `SegmentScenes` | `defocus` |
-| `data_gen.dataset.records`: records and folders | `defocus` |
+| `data_gen.dataset`: records and folders | `defocus` |
 """
 
 import csv
@@ -22,7 +21,15 @@ import scipy.io
 import tensorflow as tf
 
 from data_gen import augment, pipeline
-from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_bytes, read_rgb
+from data_gen.io.images import (
+    IMAGE_SUFFIXES,
+    DataFileError,
+    by_stem,
+    find_files,
+    read_bytes,
+    read_rgb,
+)
+from data_gen.sources.base import Source, Subset
 from dmenet_tf.config import DECODER_STRIDE
 from dmenet_tf.data.photos import select_names
 
@@ -56,7 +63,7 @@ def read_radius_table(path) -> Callable:
     return lambda radius: sigma_px[np.searchsorted(borders, np.asarray(radius, np.float64))]
 
 
-class RtfPhotos:
+class RtfPhotos(Source):
     """Photos with maps of disc radii, paired by the number that ends their names.
 
     `root` holds image_01.png, map_01.mat (variable `blurMap`: the radius in pixels, 0.5 = sharp)
@@ -113,7 +120,7 @@ def _by_number(root, suffixes) -> dict[int, Path]:
 # --- rendered scenes ---------------------------------------------------------------------------
 
 
-class RenderedScenes:
+class RenderedScenes(Source):
     """Whole scenes of an RGB-D source, each under a lens of its own, as the renderer gives them.
 
     `count` examples, a pure function of (seed, index, source): every scene once before any comes
@@ -121,7 +128,7 @@ class RenderedScenes:
     """
 
     def __init__(self, source, seed: int, count: int, sampler="paper"):
-        self._fitted = pipeline.Fitted(source, DECODER_STRIDE, cache=2)
+        self._fitted = pipeline.fitted(source, DECODER_STRIDE, cache=2)
         self._rendered = pipeline.Rendered(self._fitted, seed, count, sampler)
 
     def __len__(self):
@@ -142,7 +149,7 @@ class RenderedScenes:
         return int(augment.epoch_index(order, index, len(self._fitted)))
 
 
-class SegmentScenes:
+class SegmentScenes(Source):
     """All-in-focus RGB-D scenes out of photos that people have cut into segments (BSDS500).
 
     `root` holds images/**/NAME.jpg and groundTruth/**/NAME.mat. Each segment is a plane of its
@@ -200,11 +207,7 @@ def read_segments(path) -> np.ndarray:
 
 
 def _by_stem_below(folder, suffixes) -> dict[str, Path]:
-    files = {}
-    for path in find_files(folder, suffixes) if folder.is_dir() else ():
-        if path.stem in files:
-            raise DataFileError(f"{path}: a name must stand for one file; {files[path.stem]} too")
-        files[path.stem] = path
+    files = by_stem(find_files(folder, suffixes) if folder.is_dir() else ())
     if not files:
         raise DataFileError(f"{folder}: must hold files of {' '.join(suffixes)}; received none")
     return files
@@ -219,23 +222,11 @@ def _read_mat(path, variable: str) -> np.ndarray:
         raise DataFileError(f"{path}: must be a whole .mat file ({error})") from error
 
 
-# --- any collection ----------------------------------------------------------------------------
+# --- any source --------------------------------------------------------------------------------
 
 
-class Chosen:
-    """Those items of a collection whose names are asked for, in any form of `select_names`."""
-
-    def __init__(self, source, names):
-        stems = [source.name(index) for index in range(len(source))]
-        chosen = select_names(stems, names)
-        self._source = source
-        self._indices = [index for index, stem in enumerate(stems) if stem in chosen]
-
-    def __len__(self):
-        return len(self._indices)
-
-    def name(self, index):
-        return self._source.name(self._indices[index])
-
-    def read(self, index):
-        return self._source.read(self._indices[index])
+def chosen(source: Source, names) -> Subset:
+    """Those items of a source whose names are asked for, in any form of `select_names`."""
+    all_names = [source.name(index) for index in range(len(source))]
+    wanted = select_names(all_names, names)
+    return Subset(source, tuple(i for i, name in enumerate(all_names) if name in wanted))

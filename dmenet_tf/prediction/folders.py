@@ -1,7 +1,7 @@
 """The maps of many photos: which are still to do, one by one or several at a time, and counted.
 
-A photo is done when its NAME.json stands, which is written last; so a run that ends anywhere is
-continued by the next, and each file is there once.
+A photo is done when its NAME.json is there, which is written last; so a run that ends anywhere is
+continued by the next, and no map is made twice.
 """
 
 import contextlib
@@ -13,14 +13,17 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from tqdm import tqdm
 
+from data_gen.exit_codes import OK, SKIPPED
 from data_gen.io.images import DataFileError
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction import summaries
 from dmenet_tf.prediction.inputs import Photo
-from dmenet_tf.prediction.map_files import Metadata, write_map
+from dmenet_tf.prediction.map_files import colour_range
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.predictor import resolved_side
+from dmenet_tf.prediction.sharpness import sharp_below_px
 from dmenet_tf.prediction.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
 
-EXIT_UNREADABLE = 3
 REFUSED = "INVALID_ARGUMENT"  # the status by which a server refuses one photo, and only that
 
 
@@ -29,23 +32,23 @@ class Folder:
 
     Args:
         options: of `dmenet_tf.predict.build_parser`.
-        predictor: an `AnySizePredictor`.
-        jobs: photos at a time, each read, predicted and written by a thread: for a predictor that
-            threads may share and that mostly waits. As many photos are in memory, never more.
-        differs: what else the files depend on, {name: value}.
+        estimator: a `dmenet_tf.prediction.estimator.Estimator`.
+        jobs: photos at a time, each read, mapped and written by a thread: for an estimator that
+            threads may share and that mostly waits. At most as many photos are in memory.
     """
 
-    def __init__(self, options, predictor, jobs: int = 1, differs: dict | None = None):
-        self.options, self.predictor, self.out = options, predictor, options.out
-        self.jobs, self.differs = jobs, differs or {}
-        self.forms = list(dict.fromkeys(options.write or ["colour"]))
+    def __init__(self, options, estimator, jobs: int = 1):
+        self.options, self.estimator, self.out = options, estimator, options.out
+        self.jobs = jobs
+        self.formats = list(dict.fromkeys(options.write or ["colour"]))
+        self.colours = colour_range(options.colour_range)
         self.max_pixels = int(options.max_pixels * 1e6)
         self.done, self.kept, self.failed = 0, 0, {}
 
     def write(self, photos: list[Photo]) -> int:
-        """Writes what does not stand yet; returns the exit code."""
-        model = self.predictor.metadata
-        todo = [p for p in photos if self.options.overwrite or not self._stands(p, model)]
+        """Writes the maps that are not there yet; returns the exit code."""
+        model = self.estimator.metadata
+        todo = [p for p in photos if self.options.overwrite or not self._is_done(p, model)]
         self.kept = len(photos) - len(todo)
         try:
             with (
@@ -71,10 +74,10 @@ class Folder:
             f"{len(photos)} photo{'s' * (len(photos) != 1)}: {', '.join(counts)}; "
             f"maps in {self.out}, figures in {self.out / summaries.TABLE_CSV}"
         )
-        return EXIT_UNREADABLE if self.failed else 0
+        return SKIPPED if self.failed else OK
 
     def _written(self, todo: list[Photo], bar) -> Iterator[tuple[Photo, Exception | None]]:
-        """(photo, None or why it was skipped) as they are done."""
+        """(photo, None or the reason why it was skipped) as they are done."""
         if self.jobs > 1:
             yield from self._in_parallel(todo)
             return
@@ -99,11 +102,11 @@ class Folder:
                     for future in done:
                         yield future.result()
             except BaseException:
-                self.predictor.close()  # calls under way end; files being written are finished
+                self.estimator.close()  # calls under way end; files being written are finished
                 raise
 
     def _finish(self, photo: Photo, image) -> Exception | None:
-        """Writes a photo's files; returns why it was skipped, where it was."""
+        """Writes a photo's files; returns the error for which it is skipped, or None."""
         if isinstance(image, Exception):
             return image
         try:
@@ -119,46 +122,46 @@ class Folder:
         made_with = {
             "model": model.model,
             "version": model.version,
-            "max_side": self.options.max_side,
+            "max_side": resolved_side(self.options.max_side, model),
             "sharp_below": self.options.sharp_below,
-            **self.differs,
+            "colour_range": self.options.colour_range,
+            **self.estimator.predictor.backend.settings,
         }
         if photo.path is not None:
             status = photo.path.stat()
             made_with |= {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
         return made_with
 
-    def _stands(self, photo: Photo, model: Metadata) -> bool:
+    def _is_done(self, photo: Photo, model: Metadata) -> bool:
         """Whether all that is asked for is there, made from this photo in the same way."""
         values = summaries.read_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX))
         return (
             photo.path is not None  # what comes through a pipe is new each time
             and values is not None
             and values.get("made_with") == self._made_with(photo, model)
-            and set(self.forms) <= set(summaries.forms_present(self.out, photo.name))
+            and set(self.formats) <= set(summaries.forms_present(self.out, photo.name))
         )
 
     def _write_photo(self, photo: Photo, image) -> None:
-        shape = image.shape[:2]
-        made_from = self._made_with(photo, self.predictor.metadata)  # before it might change
+        made_with = self._made_with(photo, self.estimator.metadata)  # before it might change
         started = time.monotonic()
-        sigma_px, metadata = self.predictor.predict(image)
+        result = self.estimator(image, max_side=self.options.max_side)
         seconds = time.monotonic() - started
-        made_with = made_from | {"model": metadata.model, "version": metadata.version}
-        # Forms that stand there from another model or photo would contradict the new summary.
+        model = result.metadata
+        made_with |= {"model": model.model, "version": model.version, "max_side": model.max_side}
+        # Formats that are there from another model or photo would contradict the new summary.
         present = summaries.forms_present(self.out, photo.name)
-        for form in dict.fromkeys([*self.forms, *present]):
-            path = output_path(self.out, photo.name, SUFFIXES[form])
-            write_map(path, form, sigma_px, metadata, image)
-        # The network cannot tell less than its own pixel, which of a reduced photo is larger.
-        sharp_below_px = self.options.sharp_below / self.predictor.scale(*shape)
-        figures = summaries.measure(sigma_px, sharp_below_px, metadata.sigma_max_px)
-        values = summaries.summary(photo, shape, figures, seconds, metadata, made_with)
+        for format in dict.fromkeys([*self.formats, *present]):
+            path = output_path(self.out, photo.name, SUFFIXES[format])
+            result.save(path, format, colours=self.colours)
+        limit_px = sharp_below_px(result.prediction.scale, self.options.sharp_below)
+        figures = result.figures(limit_px)
+        values = summaries.summary(photo, image.shape[:2], figures, seconds, model, made_with)
         summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)
 
 
 def read(photo: Photo, max_pixels: int):
-    """A photo's image, or the `DataFileError` that says why it has none."""
+    """A photo's image, or the `DataFileError` that says why there is none."""
     try:
         if photo.path is None:
             return decode_photo(sys.stdin.buffer.read(), photo, max_pixels)
@@ -166,7 +169,7 @@ def read(photo: Photo, max_pixels: int):
     except DataFileError as error:
         return error
     except MemoryError:
-        return DataFileError(f"{photo}: a photo must fit into memory; there is not enough")
+        return DataFileError(f"{photo}: a photo must fit into memory; there is too little")
 
 
 def read_ahead(photos: list[Photo], max_pixels: int) -> Iterator[tuple[Photo, object]]:

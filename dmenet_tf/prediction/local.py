@@ -1,6 +1,7 @@
 """B on pictures of any size, on this machine.
 
-`predict_defocus` runs a model on a batch. `Predictor` takes photos one by one and knows the unit.
+`Predictor` takes photos one by one and knows the unit; `LocalBackend` is the network that it holds.
+`predict_defocus` runs a model on a batch.
 """
 
 import contextlib
@@ -10,48 +11,56 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from data_gen.optics import ENCODINGS
+from data_gen.io.pixels import as_float
 from dmenet_tf.networks.folding import fold
-from dmenet_tf.prediction import tiling
-from dmenet_tf.prediction.map_files import Metadata
-from dmenet_tf.prediction.predictor import AnySizePredictor, as_float, pad_to_stride
+from dmenet_tf.prediction import predictor, tiling
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.predictor import TileSide, pad_to_stride
 from dmenet_tf.weights.load import TrainedModel, load_weights
 
 
-class Predictor(AnySizePredictor):
-    """Photos in, maps out, with the unit of the map.
+class LocalBackend:
+    """The network on this machine, a `predictor.Backend`.
 
     Args:
         weights: a run's folder, an .npz of the published layout, or a loaded model.
-        tile, max_side: as for `AnySizePredictor`; "auto" chooses tiles from the photo's size and
-            free memory.
 
-    Raises FileNotFoundError and ValueError for weights that are none, and for bad options.
+    Raises FileNotFoundError where there are no weights, and ValueError for damaged ones.
     """
 
-    def __init__(self, weights: str | Path | TrainedModel, *, tile="auto", max_side=None):
-        super().__init__(tile=tile, max_side=max_side)
+    settings: dict = {}
+
+    def __init__(self, weights: str | Path | TrainedModel):
         self.trained = weights if isinstance(weights, TrainedModel) else load_weights(weights)
+        self.metadata = Metadata.of(self.trained)
         self._channels = self.trained.model.get_layer("conv1_1").filters
         self._forward = tf.function(
             fold(self.trained.model).__call__,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
         )
 
-    @property
-    def metadata(self) -> Metadata:
-        return Metadata.of(self.trained)
-
-    def _side(self, height: int, width: int) -> int:
-        if self.tile != "auto":
-            return self.tile
+    def tile_side(self, height: int, width: int, wanted: TileSide) -> int:
+        """`wanted`, or what the photo's size and free memory allow."""
+        if wanted != "auto":
+            return wanted
         return tiling.automatic_side(height, width, self._channels, free_memory())
 
-    def _predict_part(self, part, output):
-        label = self._forward(tf.constant(as_float(part)[None])).numpy()[0, ..., 0]
-        if output == "defocus":
-            return label, self.metadata
-        return ENCODINGS[self.encoding].label_to_sigma(label), self.metadata
+    def labels(self, part: np.ndarray) -> tuple[np.ndarray, Metadata]:
+        labels = self._forward(tf.constant(as_float(part)[None])).numpy()[0, ..., 0]
+        return labels, self.metadata
+
+    def close(self) -> None:
+        """Nothing: a network under way ends by itself."""
+
+
+class Predictor(predictor.Predictor):
+    """The same as `predictor.Predictor`, from weights (see `LocalBackend`)."""
+
+    def __init__(self, weights: str | Path | TrainedModel, *, tile: TileSide = "auto"):
+        predictor.check_tile(tile)  # before weights are read
+        backend = LocalBackend(weights)
+        super().__init__(backend, tile=tile)
+        self.trained = backend.trained
 
 
 def free_memory() -> int:

@@ -1,93 +1,71 @@
-"""Maps in files: every form that `predict` writes, and reading it back to sigma in pixels.
+"""Maps in files: every format that `predict` writes, and reading it back to sigma in pixels.
 
-| form | file | what it holds | read back |
+| format | file | what it holds | read back |
 | --- | --- | --- | --- |
-| colour | NAME.colour.png | colours of 0 .. sigma_max_px | to half a step of 256 |
+| colour | NAME.colour.png | the map in colours, and their scale | to half a step of 256 |
 | png16 | NAME.sigma16.png | round(65535 * sigma_px / sigma_max_px) | to half a step of 65535 |
 | tiff | NAME.sigma.tiff | sigma_px, float32 | exactly |
 | npy | NAME.sigma.npy | sigma_px, float32 | exactly |
-| overlay | NAME.overlay.png | the grey photo, tinted with the colours | no |
-| side | NAME.side.png | photo, colours and their scale side by side | no |
+| overlay | NAME.overlay.png | the grey photo, tinted with the colours, and their scale | no |
+| side | NAME.side.png | photo, colours and scale side by side, at most 2,000 px wide | no |
 
 NAME is the photo's, its suffix included: a.jpg and a.png have maps of their own. `sigma_px`
 [H, W] float32 is in pixels of the photo. `sigma_max_px` is 7, the largest blur that the network
 knows; for a photo that was reduced by s, 7/s. It stands, with the model, the units and the version,
 in each file's metadata (`Metadata`): PNG text `DMENet`, TIFF ImageDescription, both JSON. An .npy
-has no place for it; it stands in NAME.json, the photo's summary, beside all forms.
+has no place for it; it stands in NAME.json, the photo's summary, beside all formats.
+
+Colours run over the photo's own range of sigma unless another is given (`visualization.own_range`).
+What their ends stand for, and which part of the picture is the map (the scale is to its right),
+stands in the PNG text `DMENet-colours`.
 """
 
-import dataclasses
-import importlib.metadata
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from data_gen.io.images import DataFileError, read_bytes, write_atomic
-from data_gen.optics import SIGMA_MAX_PX
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import SUFFIXES
-from dmenet_tf.visualization import colour_map
+from dmenet_tf.visualization import (
+    ColourRange,
+    colour_map,
+    overlay,
+    own_range,
+    side_by_side,
+    with_scale,
+)
 
-PNG_KEY = "DMENet"
+PNG_KEY, COLOURS_KEY = "DMENet", "DMENet-colours"
 _TIFF_DESCRIPTION, _TIFF_SOFTWARE = 270, 305
 _PNG_MAX = 65535
 _FAST_PNG = 3  # zlib level: half the time of the default for a few per cent of size
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What a map's file must say about itself."""
-
-    model: str
-    """`TrainedModel.identity`."""
-    encoding: str
-    """Of the network's label, a key of `data_gen.optics.ENCODINGS`; files hold sigma_px."""
-    sigma_max_px: float = SIGMA_MAX_PX
-    """The value that the end of a bounded scale stands for."""
-    units: str = "sigma_px: Gaussian standard deviation of the blur, in pixels of the photo"
-    version: str = ""
-    """Of this program."""
-    licence: str = ""
-    """Terms of the model's weights, where there are any to mention."""
-
-    @classmethod
-    def of(cls, trained) -> "Metadata":
-        """Of a `weights.TrainedModel`."""
-        return cls(
-            trained.identity, trained.encoding, version=program_version(), licence=trained.licence
-        )
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-
-def program_version() -> str:
-    """The installed version; "unknown" where the package runs without being installed."""
-    try:
-        return importlib.metadata.version("dmenet-tf")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 # --- writing ---------------------------------------------------------------------------------
 
 
-def write_map(path, form: str, sigma_px: np.ndarray, metadata: Metadata, image=None) -> None:
-    """Writes one form of a map; the file appears when it is complete.
+def write_map(
+    path,
+    form: str,
+    sigma_px: np.ndarray,
+    metadata: Metadata,
+    image=None,
+    colours: ColourRange | None = None,
+) -> None:
+    """Writes a map in one format; the file appears when it is complete.
 
     sigma_px: [H, W] float32. image: the photo, RGB [H, W, 3] of uint8, uint16 or float in [0, 1];
-    `overlay` and `side` show it. Raises ValueError for a map with NaN or beyond
-    [0, sigma_max_px]: a file must not hide it.
+    `overlay` and `side` show it. colours: what the colours stand for; None for the map's own range.
+    Raises ValueError for a map with NaN or beyond [0, sigma_max_px]: a file must not hide it.
     """
     top = metadata.sigma_max_px
     if not (sigma_px.min() >= 0 and sigma_px.max() <= top * (1 + 1e-6)):  # NaN fails too
         raise ValueError(
             f"sigma_px must lie in [0, {top:g}]; received {sigma_px.min():g} to {sigma_px.max():g}"
         )
-    share = sigma_px / np.float32(top)
     if form == "npy":
         write_atomic(path, lambda temporary: _save_npy(temporary, sigma_px))
     elif form == "tiff":
@@ -97,16 +75,40 @@ def write_map(path, form: str, sigma_px: np.ndarray, metadata: Metadata, image=N
             path, lambda t: picture.save(t, "TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
         )
     elif form == "png16":
-        stored = np.rint(_PNG_MAX * np.minimum(share, 1.0)).astype(np.uint16)
-        _write_png(path, stored, metadata)
-    elif form == "colour":
-        _write_png(path, colour_map(share), metadata)
-    elif form == "overlay":
-        _write_png(path, overlay(image, share), metadata)
-    elif form == "side":
-        _write_png(path, side_by_side(image, share, top), metadata)
+        share = np.minimum(sigma_px / np.float32(top), 1.0)
+        _write_png(path, np.rint(_PNG_MAX * share).astype(np.uint16), metadata)
+    elif form in _COLOURED:
+        colours = own_range(sigma_px, top) if colours is None else colours
+        _write_png(path, _COLOURED[form](sigma_px, image, colours), metadata, colours, sigma_px)
     else:
-        raise ValueError(f"the form of a map is one of {', '.join(SUFFIXES)}; received {form!r}")
+        raise ValueError(f"the format of a map is one of {', '.join(SUFFIXES)}; received {form!r}")
+
+
+_COLOURED = {
+    "colour": lambda sigma_px, image, colours: with_scale(
+        colour_map(colours.share(sigma_px)), colours
+    ),
+    "overlay": lambda sigma_px, image, colours: with_scale(
+        overlay(image, colours.share(sigma_px)), colours
+    ),
+    "side": lambda sigma_px, image, colours: side_by_side(image, sigma_px, colours),
+}
+
+
+def colour_range(text: str) -> ColourRange | None:
+    """An option's text, `auto` or the sigma in pixels at the bright end; None stands for auto.
+
+    Raises ValueError for anything else.
+    """
+    if text == "auto":
+        return None
+    try:
+        high_px = float(text)
+    except ValueError:
+        high_px = np.nan
+    if not 0 < high_px < np.inf:
+        raise ValueError(f"a range of colours must be auto, or a sigma above 0; received {text!r}")
+    return ColourRange(0.0, high_px)
 
 
 def _save_npy(path, sigma_px) -> None:
@@ -114,9 +116,12 @@ def _save_npy(path, sigma_px) -> None:
         np.save(file, sigma_px)
 
 
-def _write_png(path, pixels: np.ndarray, metadata: Metadata) -> None:
+def _write_png(path, pixels, metadata: Metadata, colours=None, sigma_px=None) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text(PNG_KEY, metadata.to_json())
+    if colours is not None:
+        about = {"range_px": list(colours), "map_height_width": list(sigma_px.shape)}
+        text.add_text(COLOURS_KEY, json.dumps(about))
     text.add_text("Software", _software(metadata))
     picture = Image.fromarray(pixels)
     write_atomic(path, lambda t: picture.save(t, "PNG", pnginfo=text, compress_level=_FAST_PNG))
@@ -144,6 +149,7 @@ def read_map(path) -> tuple[np.ndarray, Metadata | None]:
             text = opened.tag_v2.get(_TIFF_DESCRIPTION) if opened.format == "TIFF" else None
             opened.load()
             text = text or opened.info.get(PNG_KEY)
+            about_colours = opened.info.get(COLOURS_KEY)
             pixels = np.asarray(opened)
     except Exception as error:  # Pillow's decoders raise nearly every type there is
         raise DataFileError(f"{path}: must be a whole map file ({error})") from error
@@ -153,8 +159,8 @@ def read_map(path) -> tuple[np.ndarray, Metadata | None]:
     if pixels.ndim == 2:
         return pixels.astype(np.float32) * np.float32(metadata.sigma_max_px / _PNG_MAX), metadata
     if path.name.endswith((SUFFIXES["overlay"], SUFFIXES["side"])):
-        raise DataFileError(f"{path}: a map is read from another form; this one shows the photo")
-    return _share_of_colours(pixels, path) * np.float32(metadata.sigma_max_px), metadata
+        raise DataFileError(f"{path}: a map is read from another format; this one shows the photo")
+    return _sigma_of_colours(pixels, about_colours, metadata, path), metadata
 
 
 def _read_npy(path: Path) -> np.ndarray:
@@ -180,6 +186,22 @@ def _parse(text, path) -> Metadata:
         ) from error
 
 
+def _sigma_of_colours(pixels, about, metadata: Metadata, path) -> np.ndarray:
+    colours, (height, width) = ColourRange(0.0, metadata.sigma_max_px), pixels.shape[:2]
+    if about is not None:  # there is none in the files of older versions, which have no scale
+        try:
+            about = json.loads(about)
+            colours = ColourRange(*(float(end) for end in about["range_px"]))
+            height, width = (int(side) for side in about["map_height_width"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataFileError(
+                f"{path}: a colour map must say what its colours stand for ('{COLOURS_KEY}'); "
+                "received none that can be read"
+            ) from error
+    low_px, high_px = np.float32(colours)
+    return low_px + (high_px - low_px) * _share_of_colours(pixels[:height, :width], path)
+
+
 def _share_of_colours(pixels: np.ndarray, path) -> np.ndarray:
     """The inverse of `colour_map`: 256 colours, each told from the others."""
     steps = colour_map((np.arange(256) + 0.5) / 256)
@@ -194,53 +216,3 @@ def _share_of_colours(pixels: np.ndarray, path) -> np.ndarray:
     if (known[found] != key(pixels)).any():
         raise DataFileError(f"{path}: a colour map must hold the map's colours alone")
     return ((order[found] + 0.5) / 256).astype(np.float32)
-
-
-# --- pictures --------------------------------------------------------------------------------
-
-_TINT = 0.8
-_GAP_PX = 8
-_BAR_MIN_HEIGHT_PX = 64
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """An RGB photo of uint8, uint16 or float in [0, 1] -> uint8."""
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.uint16:
-        return (image >> 8).astype(np.uint8)
-    return np.rint(image * 255.0).astype(np.uint8)
-
-
-def overlay(image: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The photo in grey, tinted with the map's colours the more it is blurred: uint8 [H, W, 3]."""
-    light = cv2.cvtColor(cv2.cvtColor(to_uint8(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    # Black, the colour of what is sharp, would only hide it.
-    opacity = _TINT * np.sqrt(np.clip(share, 0.0, 1.0)).astype(np.float32)
-    return cv2.blendLinear(light, colour_map(share), 1 - opacity, opacity)
-
-
-def side_by_side(image: np.ndarray, share: np.ndarray, sigma_max_px: float) -> np.ndarray:
-    """Photo, map and its scale in pixels: uint8 [H, 2 W + gaps and scale, 3]."""
-    height = image.shape[0]
-    gap = np.full((height, _GAP_PX, 3), 255, np.uint8)
-    columns = [to_uint8(image), gap, colour_map(share)]
-    if height >= _BAR_MIN_HEIGHT_PX:  # below, its numbers could not be read
-        columns += [gap, _scale(height, sigma_max_px)]
-    return np.concatenate(columns, axis=1)
-
-
-def _scale(height: int, sigma_max_px: float) -> np.ndarray:
-    """A bar of the map's colours with its ends in pixels, white beside it."""
-    size = max(0.35, height / 1000)  # of the letters
-    line = max(1, round(size))
-    labels = [f"{sigma_max_px:.3g} px", "sigma", "0"]
-    boxes = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line)[0] for text in labels]
-    bar = max(10, round(24 * size))
-    scale = np.full((height, bar + _GAP_PX + max(box[0] for box in boxes), 3), 255, np.uint8)
-    scale[:, :bar] = colour_map(np.linspace(1.0, 0.0, height))[:, None]
-    rows = [boxes[0][1] + 2, (height + boxes[1][1]) // 2, height - 4]
-    for text, row in zip(labels, rows, strict=True):
-        place = (bar + _GAP_PX // 2, row)
-        cv2.putText(scale, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), line)
-    return scale

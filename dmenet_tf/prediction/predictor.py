@@ -1,14 +1,14 @@
-"""Photos of any size in, maps out: what local and served prediction have in common.
+"""Photos of any size in, maps out.
 
-A photo is checked, reduced where `max_side` asks for it, padded to what the decoder needs, and cut
-into tiles where it is large; `AnySizePredictor` does that, and leaves to those that inherit how a
-part, of sides that are multiples of 16, is predicted. `dmenet_tf.prediction.local.Predictor` runs
-the network, `serving.client.RemotePredictor` asks a server. Imports no TensorFlow.
+A `Predictor` checks an image, reduces it to the max side, pads it to what the decoder needs, cuts
+it into tiles where it is large, and turns labels into sigma: each here, once. It holds a `Backend`,
+which labels a part: the network on this machine (`dmenet_tf.prediction.local`) or a server
+(`serving.client`). Imports no TensorFlow.
 """
 
-import abc
 import dataclasses
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -16,58 +16,101 @@ import numpy as np
 from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.prediction import tiling
-from dmenet_tf.prediction.map_files import Metadata
+from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.upsampling import upsample_guided
 
-Output = Literal["defocus", "sigma_px"]
+TileSide = int | Literal["auto"]
+_ONE_MODEL_TRIES = 3  # a photo whose parts met a new model is predicted again
 
 
-class Prediction(NamedTuple):
+class Backend(Protocol):
+    """Labels parts of photos; threads may share one that says so."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """Of the model that labels."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What labels depend on besides the model, {name: value}."""
+        ...
+
+    def tile_side(self, height: int, width: int, wanted: TileSide) -> int:
+        """The kept side of tiles for a padded photo of this size; 0: the whole photo.
+
+        wanted: a multiple of 16, 0 for whole photos if possible, or "auto".
+        """
+        ...
+
+    def labels(self, part: np.ndarray) -> tuple[np.ndarray, Metadata]:
+        """The network's labels of a part, and the model that made them.
+
+        part: RGB [h, w, 3], h and w multiples of 16; uint8, uint16, or float32 in [0, 1].
+        Returns [h, w] float32 in [0, 1], in the model's encoding.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends what is under way, where another thread can."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
     """A map with what must be known about it."""
 
     sigma_px: np.ndarray
-    """[H, W] float32, in pixels of the photo."""
+    """[H, W] float32: sigma of the blur in pixels of the photo."""
+    defocus: np.ndarray
+    """[H, W] float32 in [0, 1]: the network's label, in `metadata.encoding`. Of a reduced photo,
+    the label of `sigma_px`, at most that of 7 px."""
     metadata: Metadata
-    """Of the model that made this map; `sigma_max_px` is the largest that the map can hold."""
+    """Of the model that made the map, with the map's own `sigma_max_px` and `max_side`."""
+    scale: float
+    """The factor by which the photo was reduced for the network; 1 where it was not."""
 
 
-class ModelChanged(Exception):
+class ModelChanged(ConnectionError):
     """The parts of one photo came from two models: together they are no map."""
 
+    code = "ABORTED"  # as gRPC calls it
 
-class AnySizePredictor(abc.ABC):
+
+class Predictor:
     """The way from a photo to its map.
 
     Args:
+        backend: what labels the parts of a photo.
         tile: the side in pixels, a multiple of 16, of the tiles in which large photos are
-            predicted; 0 for whole photos; "auto" leaves the choice to the predictor.
+            predicted; 0 for whole photos; "auto" leaves the choice to the backend.
             It changes memory and time; maps are the same but for rounding (`tiling.py`).
-        max_side: a photo whose longer side is above this is reduced to it, for speed, and its map
-            is brought back to full size along the photo's edges; None for full size. Blur below
-            a pixel of the reduced photo cannot be told from none.
 
     An image is RGB [H, W, 3], uint8, uint16, or float in [0, 1]; ValueError for anything else.
+
+    `max_side`, of each call: a photo whose longer side is above it is reduced to it, and its map
+    is brought back to full size along the photo's edges. 0 is full size; None is the size that the
+    model recommends, or full size where it recommends none. Blur below a pixel of the reduced photo
+    cannot be told from none.
     """
 
-    def __init__(self, *, tile="auto", max_side=None):
-        check_options(tile, max_side)
-        self.tile, self.max_side = tile, max_side
+    def __init__(self, backend: Backend, *, tile: TileSide = "auto"):
+        check_tile(tile)
+        self.backend = backend
+        self.tile: TileSide = tile
 
     @property
-    @abc.abstractmethod
     def metadata(self) -> Metadata:
         """Of the model's maps at full size."""
+        return self.backend.metadata
 
-    @abc.abstractmethod
-    def _side(self, height: int, width: int) -> int:
-        """The kept side of tiles for a padded photo of this size; 0: the whole photo."""
+    @property
+    def encoding(self) -> str:
+        """Key of `data_gen.optics.ENCODINGS`: what `defocus` means."""
+        return self.metadata.encoding
 
-    @abc.abstractmethod
-    def _predict_part(self, part: np.ndarray, output: Output) -> tuple[np.ndarray, Metadata]:
-        """`output` of a part [h, w, 3], h and w multiples of 16: [h, w] float32, and its model."""
-
-    def close(self) -> None:  # noqa: B027, there may be nothing to end
-        """Ends what is under way, where there is something that another thread can end."""
+    def close(self) -> None:
+        self.backend.close()
 
     def __enter__(self):
         return self
@@ -75,82 +118,104 @@ class AnySizePredictor(abc.ABC):
     def __exit__(self, *_):
         self.close()
 
-    @property
-    def encoding(self) -> str:
-        """Key of `data_gen.optics.ENCODINGS`: what `defocus` means."""
-        return self.metadata.encoding
+    def sigma_px(self, image, *, max_side: int | None = None) -> np.ndarray:
+        """`Prediction.sigma_px` of an image: at most 7 px, or 7/s px where it is reduced by s."""
+        return self.predict(image, max_side=max_side).sigma_px
 
-    def scale(self, height: int, width: int) -> float:
-        """How much a photo of this size is reduced before B sees it; 1 where it is not."""
-        longer = max(height, width)
-        return 1.0 if self.max_side is None else min(1.0, self.max_side / longer)
+    def defocus(self, image, *, max_side: int | None = None) -> np.ndarray:
+        """`Prediction.defocus` of an image."""
+        return self.predict(image, max_side=max_side).defocus
 
-    def largest_sigma_px(self, height: int, width: int) -> float:
-        """The largest sigma that a map of this photo can hold: 7 px of what B sees."""
-        return SIGMA_MAX_PX / self.scale(height, width)
-
-    def defocus(self, image) -> np.ndarray:
-        """The network's own label, [H, W] float32 in [0, 1], of an image.
-
-        With a photo reduced by `max_side`, the label of `sigma_px`, clipped to that of 7 px.
-        """
+    def predict(self, image, *, max_side: int | None = None) -> Prediction:
+        """The map of an image, and which model made it at which size."""
         image = check_image(image)
-        if self.scale(*image.shape[:2]) == 1.0:
-            return self._in_parts(image, "defocus")[0]
-        sigma_px, metadata = self._of_reduced(image)
-        label = ENCODINGS[metadata.encoding].sigma_to_label(sigma_px)
-        return np.minimum(label, 1.0).astype(np.float32)
+        check_max_side(max_side)
+        changed = None
+        for _ in range(_ONE_MODEL_TRIES):
+            try:
+                return self._predict(image, max_side)
+            except ModelChanged as error:
+                changed = error
+        raise ModelChanged(
+            f"the map of a photo must come from one model; {changed}, {_ONE_MODEL_TRIES} times in "
+            "a row: ask for a version or a label"
+        )
 
-    def sigma_px(self, image) -> np.ndarray:
-        """Sigma of the blur in pixels of `image`, [H, W] float32, through the encoding.
+    def _predict(self, image: np.ndarray, max_side: int | None) -> Prediction:
+        # A server is not asked for its model where the size is given.
+        side = resolved_side(None, self.metadata) if max_side is None else max_side or None
+        scale = scale_to(side, *image.shape[:2])
+        seen = image if scale == 1.0 else _reduced(image, scale)
+        labels, model = self._labels(seen)
+        if max_side is None and resolved_side(None, model) != side:
+            raise ModelChanged(f"a model of another recommended size, {model.model}, came")
+        encoding = ENCODINGS[model.encoding]
+        sigma_px = encoding.label_to_sigma(labels)
+        if scale != 1.0:
+            # A pixel of the reduced photo is 1 / scale of the photo's own.
+            sigma_px = upsample_guided(sigma_px, seen, image) / np.float32(scale)
+            labels = np.minimum(encoding.sigma_to_label(sigma_px), 1.0).astype(np.float32)
+        metadata = dataclasses.replace(model, sigma_max_px=SIGMA_MAX_PX / scale, max_side=side)
+        return Prediction(sigma_px, labels, metadata, scale)
 
-        At most 7 px; with a photo reduced by `max_side` by a factor s, at most 7/s px, since
-        a pixel of the reduced photo is 1/s of its own.
-        """
-        return self.predict(image).sigma_px
-
-    def predict(self, image) -> Prediction:
-        """`sigma_px` of an image, and which model made it."""
-        image = check_image(image)
-        size = image.shape[:2]
-        if self.scale(*size) == 1.0:
-            sigma_px, metadata = self._in_parts(image, "sigma_px")
-        else:
-            sigma_px, metadata = self._of_reduced(image)
-        largest = self.largest_sigma_px(*size)
-        return Prediction(sigma_px, dataclasses.replace(metadata, sigma_max_px=largest))
-
-    def _of_reduced(self, image: np.ndarray) -> tuple[np.ndarray, Metadata]:
-        scale = self.scale(*image.shape[:2])
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        # Averages over each pixel's footprint: no aliasing, which would look sharp.
-        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        sigma_px, metadata = self._in_parts(small, "sigma_px")
-        return upsample_guided(sigma_px, small, image) / np.float32(scale), metadata
-
-    def _in_parts(self, image: np.ndarray, output: Output) -> tuple[np.ndarray, Metadata]:
+    def _labels(self, image: np.ndarray) -> tuple[np.ndarray, Metadata]:
+        """Labels [H, W] of an image of any size, padded and in tiles, and their one model."""
         padded = pad_to_stride(image)
         height, width = padded.shape[:2]
-        side = self._side(height, width)
-        values = np.empty((height, width), np.float32)
-        made_by = None
+        side = self.backend.tile_side(height, width, self.tile)
+        labels = np.empty((height, width), np.float32)
+        model: Metadata | None = None
         for rows in tiling.tiles(height, side):
             for columns in tiling.tiles(width, side):
                 part = padded[rows.start : rows.stop, columns.start : columns.stop]
-                predicted, metadata = self._predict_part(part, output)
-                if made_by not in (None, metadata):
-                    raise ModelChanged(f"model {made_by.model} was replaced by {metadata.model}")
-                made_by = metadata
-                values[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
-        return values[: image.shape[0], : image.shape[1]], made_by
+                predicted, made_by = self.backend.labels(part)
+                if model not in (None, made_by):
+                    raise ModelChanged(f"model {model.model} was replaced by {made_by.model}")
+                model = made_by
+                labels[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
+        assert model is not None  # there is at least one tile
+        return labels[: image.shape[0], : image.shape[1]], model
 
 
-def check_options(tile, max_side) -> None:
-    """ValueError where `tile` or `max_side` is none that a predictor takes; needs no model."""
+# --- sizes -----------------------------------------------------------------------------------
+
+
+def check_tile(tile) -> None:
+    """ValueError where `tile` is none that a predictor takes; needs no model."""
     if tile != "auto":
         tiling.check_side(tile)
-    if max_side is not None and max_side < SIZE_MULTIPLE:
-        raise ValueError(f"max_side must be at least {SIZE_MULTIPLE} px; received {max_side}")
+
+
+def check_max_side(max_side) -> None:
+    """ValueError where `max_side` is none that a predictor takes; needs no model."""
+    if max_side is None or max_side == 0:
+        return
+    if isinstance(max_side, bool) or not max_side >= SIZE_MULTIPLE:
+        raise ValueError(
+            f"max_side must be at least {SIZE_MULTIPLE} px, or 0 for full size; received {max_side}"
+        )
+
+
+def resolved_side(max_side: int | None, model: Metadata) -> int | None:
+    """The longer side to which larger photos are reduced; None: full size.
+
+    model: whose recommendation is taken where `max_side` is None.
+    """
+    return (model.recommended_side if max_side is None else max_side) or None
+
+
+def scale_to(side: int | None, height: int, width: int) -> float:
+    """By which a photo of this size is reduced; 1 where it is not."""
+    return 1.0 if side is None else min(1.0, side / max(height, width))
+
+
+def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    # Averages over each pixel's footprint: no aliasing, which would look sharp.
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+# --- images ----------------------------------------------------------------------------------
 
 
 def check_image(image) -> np.ndarray:
@@ -168,13 +233,6 @@ def check_image(image) -> np.ndarray:
             f"an image of floats must lie in [0, 1]; received values from {low:g} to {high:g}"
         )
     return image.astype(np.float32, copy=False)
-
-
-def as_float(image: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or float in [0, 1] -> float32 in [0, 1]."""
-    if image.dtype.kind == "f":
-        return image.astype(np.float32, copy=False)
-    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
 def pad_to_stride(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ border of the map falls where the photo has its edge instead of being as wide as
 import cv2
 import numpy as np
 
+from data_gen.io.pixels import as_float
+
 RADIUS_PX = 3  # of a window, on the reduced photo
 # Brightness is in [0, 1]: contrast weaker than 0.1 is not taken for a border of the map, so that
 # texture is not copied into it.
@@ -21,10 +23,7 @@ _STRIP_ROWS = 512  # memory stays that of a strip
 
 def grey(image: np.ndarray) -> np.ndarray:
     """RGB [H, W, 3] of uint8, uint16 or float in [0, 1] -> brightness [H, W] float32 in [0, 1]."""
-    plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if plane.dtype.kind == "f":
-        return plane.astype(np.float32, copy=False)
-    return plane.astype(np.float32) / np.float32(np.iinfo(plane.dtype).max)
+    return as_float(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
 def upsample_guided(small: np.ndarray, small_guide: np.ndarray, guide: np.ndarray) -> np.ndarray:

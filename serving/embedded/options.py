@@ -1,4 +1,4 @@
-"""What can be set about the embedded server, and the command line that sets it.
+"""The embedded server's options and command line.
 
 Imports no TensorFlow: `--help` and completion do not wait for it.
 """
@@ -17,27 +17,32 @@ NOT_TENSORFLOW_SERVING = (
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Options of `Server`; those of the command line have the same names.
+    """Options of `Server`.
 
     `models` is a folder of models, `config` a models.config in its stead. `address` with port 0
-    takes a free one. `metrics_port` None: no metrics page. `concurrency`: executions at once, each
-    with `threads` threads for an operation (0: as many as cores). `max_batch` 1: no batches.
+    takes a free one. `metrics_port` None: no metrics page. `polling_s`: the polling interval, after
+    which the models' folders are looked at again. `grace_s`: the grace period, which requests under
+    way have when the server stops. `queue`: requests that may wait. `jobs`: requests, or batches,
+    computed at a time, each with `threads` intra-op threads (0: one per core). `max_batch`: max
+    number of small images computed together, a power of two, 1 for none; `batch_pixels`: max number
+    of all their pixels.
+    `tls_ca`: clients must have a certificate that this authority signed.
     """
 
     models: str | Path = "models"
     config: str | Path | None = None
     address: str = contract.DEFAULT_ADDRESS
     metrics_port: int | None = None
-    poll_seconds: float = 2.0
-    grace_seconds: float = 30.0
+    polling_s: float = 2.0
+    grace_s: float = 30.0
     queue: int = 32
-    concurrency: int = 2
+    jobs: int = 2
     threads: int = 0
     max_batch: int = 1
     batch_pixels: int = 65_536
     tls_certificate: str | Path | None = None
     tls_key: str | Path | None = None
-    client_ca: str | Path | None = None
+    tls_ca: str | Path | None = None
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -50,46 +55,68 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def check(options: ServerOptions) -> None:
-    for name, least in {"queue": 0, "concurrency": 1, "threads": 0, "max_batch": 1}.items():
-        if getattr(options, name) < least:
-            raise ValueError(
-                f"{name.replace('_', '-')} must be at least {least}; received "
-                f"{getattr(options, name)}"
-            )
+    """ValueError for a value that an option cannot have."""
+    for name, least in {"queue": 0, "jobs": 1, "threads": 0, "max_batch": 1}.items():
+        value = getattr(options, name)
+        if value < least:
+            raise ValueError(f"{_option(name)} must be at least {least}; received {value}")
     if options.max_batch & (options.max_batch - 1):
-        raise ValueError(f"max-batch must be a power of two; received {options.max_batch}")
-    for name in ("poll_seconds", "grace_seconds"):
+        raise ValueError(f"--max-batch must be a power of two; received {options.max_batch}")
+    for name in ("polling_s", "grace_s"):
         if not 0 <= getattr(options, name) < float("inf"):
-            raise ValueError(f"{name.replace('_', '-')} must be 0 or more")
+            raise ValueError(
+                f"{_option(name)} must be 0 or more, in seconds; received {getattr(options, name)}"
+            )
     if (options.tls_certificate is None) != (options.tls_key is None):
-        raise ValueError("TLS must have both, a certificate and a key")
-    if options.client_ca is not None and options.tls_key is None:
-        raise ValueError("client-ca must come with a certificate and a key of the server")
+        raise ValueError("TLS needs both --tls-certificate and --tls-key; received one of them")
+    if options.tls_ca is not None and options.tls_key is None:
+        raise ValueError(
+            "--tls-ca needs --tls-certificate and --tls-key of the server; received it alone"
+        )
+
+
+# Fields whose options have other names.
+_OPTIONS = {"polling_s": "--polling-interval", "grace_s": "--grace-period"}
+_RENAMED = {
+    "--poll-seconds": "--polling-interval",
+    "--grace-seconds": "--grace-period",
+    "--concurrency": "--jobs",
+    "--client-ca": "--tls-ca",
+}
+
+
+def _option(field: str) -> str:
+    return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m serving.server",
+        prog="dmenet serve",
+        usage="%(prog)s [--models DIR | --config FILE] [options]",
         description="Answers TensorFlow Serving's gRPC calls: " + NOT_TENSORFLOW_SERVING + ".",
+        renamed=_RENAMED,
     )
     default, add = ServerOptions(), parser.add_argument
-    add("--models", default=default.models, help="folder of MODEL/VERSION/ (default %(default)s)")
-    add("--config", metavar="FILE", help="models.config instead of --models")
-    add("--address", default=default.address, help="HOST:PORT (default %(default)s)")
+    add("--models", metavar="DIR", default=default.models,
+        help="folder of NAME/VERSION/ (default %(default)s)")  # fmt: skip
+    add("--config", metavar="FILE", help="a models.config instead of --models")
+    add("--address", metavar="HOST:PORT", default=default.address,
+        help="where to listen; port 0: a free one (default %(default)s)")  # fmt: skip
     add("--metrics-port", type=int, default=contract.DEFAULT_METRICS_PORT, metavar="PORT",
-        help=f"Prometheus, {contract.METRICS_PATH}; -1 for none (default %(default)s)")  # fmt: skip
-    for name, kind, help in (
-        ("poll_seconds", float, "looks for new versions so often"),
-        ("grace_seconds", float, "when stopped, requests under way may take so long"),
-        ("queue", int, "requests that may wait; more get UNAVAILABLE"),
-        ("concurrency", int, "requests, or batches, computed at a time"),
-        ("threads", int, "of an operation; 0: as many as cores"),
-        ("max_batch", int, "small images computed as one, a power of two; 1: none; costs memory"),
-        ("batch_pixels", int, "pixels of a batch at most"),
+        help=f"Prometheus, {contract.METRICS_PATH}; -1: none (default %(default)s)")  # fmt: skip
+    for name, kind, metavar, help in (
+        ("polling_s", float, "SECONDS", "polling interval of the models' folders"),
+        ("grace_s", float, "SECONDS", "grace period of requests under way, when stopped"),
+        ("queue", int, "N", "max requests waiting; more are answered UNAVAILABLE"),
+        ("jobs", int, "N", "requests, or batches, computed at a time"),
+        ("threads", int, "N", "intra-op threads of each; 0: one per core"),
+        ("max_batch", int, "N", "max small images computed together, a power of two; 1: none"),
+        ("batch_pixels", int, "N", "max pixels of a batch"),
     ):
-        add(f"--{name.replace('_', '-')}", type=kind, default=getattr(default, name), metavar="N",
+        add(_option(name), dest=name, type=kind, default=getattr(default, name), metavar=metavar,
             help=f"{help} (default %(default)s)")  # fmt: skip
-    add("--tls-certificate", metavar="PEM", help="serve with TLS")
+    add("--tls-certificate", metavar="PEM", help="certificate of this server; turns TLS on")
     add("--tls-key", metavar="PEM", help="the certificate's key")
-    add("--client-ca", metavar="PEM", help="clients must have a certificate of this authority")
+    add("--tls-ca", metavar="PEM",
+        help="require a client certificate signed by this authority")  # fmt: skip
     return parser

@@ -1,11 +1,11 @@
-"""Warm-up: what makes the first request as quick as the rest.
+"""A model's warm-up requests: replayed before it is served, so that its first caller does not wait.
 
-A model may bring requests of its own, `assets.extra/tf_serving_warmup_requests`: a TFRecord file of
-`tensorflow.serving.PredictionLog`. The exporter writes it; this server and TensorFlow Serving
-replay it before they count a version as available.
+`assets.extra/tf_serving_warmup_requests` is a TFRecord file of `tensorflow.serving.PredictionLog`.
+The exporter writes it; the embedded server (`embedded/loading.py`) and TensorFlow Serving replay it
+before they count a version as available.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -14,15 +14,12 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving import contract
-from serving.embedded import tensors
-from serving.embedded.scheduling import Batch
-from serving.saved_model.session import LoadedModel, smallest_input
 
-MAX_RECORDS = 1000  # as TensorFlow Serving; a file with more is refused
+MAX_RECORDS = 1000  # TensorFlow Serving's limit
 
 
 def write_warmup(path, sides_px: tuple[int, int]) -> None:
-    """A request for each signature, of a picture of (height, width)."""
+    """Writes a request for each signature, with a picture of (height, width)."""
     height, width = sides_px
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     files = [cv2.imencode(suffix, pixels)[1].tobytes() for suffix in (".jpg", ".png")]
@@ -41,43 +38,20 @@ def write_warmup(path, sides_px: tuple[int, int]) -> None:
             writer.write(log.SerializeToString())
 
 
-def warm_up(model: LoadedModel, folder: Path) -> int:
-    """Runs each of the model's own requests, and each batch; the number of the former.
+def read_warmup(folder: Path) -> Iterator[predict_pb2.PredictRequest]:
+    """The warm-up requests of the model in `folder`; none if it has no such file.
 
-    Raises ValueError, RequestError or a TensorFlow error where a request does not pass.
+    Raises ValueError for more than `MAX_RECORDS`, and for other calls than Predict.
     """
-    count = 0
     file = folder / contract.WARMUP_FILE
-    if file.is_file():
-        for record in tf.compat.v1.io.tf_record_iterator(str(file)):
-            if count == MAX_RECORDS:
-                raise ValueError(f"{file}: must have at most {MAX_RECORDS} requests")
-            _replay(model, prediction_log_pb2.PredictionLog.FromString(record), file)
-            count += 1
-    _warm_batches(model)
-    return count
-
-
-def _replay(model: LoadedModel, log, file) -> None:
-    if log.WhichOneof("log_type") != "predict_log":
-        raise ValueError(
-            f"{file}: must hold Predict requests; received {log.WhichOneof('log_type')}"
-        )
-    request = log.predict_log.request
-    signature = model.signature(request.model_spec.signature_name)
-    signature.run(tensors.read_inputs(request.inputs, signature.inputs))
-
-
-def _warm_batches(model: LoadedModel) -> None:
-    """A batch function makes its own copy of the graph at its first batch."""
-    for signature in model.signatures.values():
-        for size, place in signature.batches:
-            batch = Batch(place, size, size)
-            with ThreadPoolExecutor(size) as members:
-                run = members.map(
-                    lambda _, batch=batch, signature=signature: signature.run(
-                        smallest_input(signature), batch
-                    ),
-                    range(size),
-                )
-                list(run)
+    if not file.is_file():
+        return
+    for count, record in enumerate(tf.compat.v1.io.tf_record_iterator(str(file))):
+        if count == MAX_RECORDS:
+            raise ValueError(f"{file}: must have at most {MAX_RECORDS} requests")
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if log.WhichOneof("log_type") != "predict_log":
+            raise ValueError(
+                f"{file}: must hold Predict requests; received {log.WhichOneof('log_type')}"
+            )
+        yield log.predict_log.request

@@ -11,21 +11,22 @@ from serving.web import results
 
 THRESHOLD_PX = 1.5  # of what the network sees; in a photo reduced by s, 1 / s as much
 WITH_THRESHOLD = ("fixed", "hysteresis")
+RECOMMENDED, FULL = "recommended", "0"  # values of the size's control besides pixels
 
 
 class Actions:
     """The page's functions: values of its controls in, values of its outputs out."""
 
-    def __init__(self, predictor):
-        self.predictor = predictor
+    def __init__(self, estimator, default_side: int):
+        self.estimator, self.default_side = estimator, default_side
 
     def open(self, path, side, rule, factor):
-        """A photo was chosen: everything anew, as `build` lists it in `opened`."""
+        """A photo was chosen: every output anew, as `build` lists them in `opened`."""
         if path is None:  # another size was chosen before any photo
             return [gr.skip()] * 8
-        side = None if side == "full" else int(side)
+        max_side = None if side == RECOMMENDED else int(side)
         try:
-            analysis = results.analyse(path, self.predictor, side)
+            analysis = results.analyse(path, self.estimator, max_side, self.default_side)
         except results.PageError as error:
             raise error_message(error) from error
         threshold_px = THRESHOLD_PX / analysis.scale

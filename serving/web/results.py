@@ -8,7 +8,6 @@ beside it. `sigma_px` stays in pixels of the photo.
 """
 
 import base64
-import copy
 import io
 import uuid
 import zlib
@@ -19,24 +18,23 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from data_gen.io.data_urls import data_url
 from data_gen.io.images import read_bytes
 from data_gen.io.photos import decode_photo
+from data_gen.io.pixels import to_uint8
 from dmenet_tf.applications.command import sharp_level, without_floor
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges
 from dmenet_tf.applications.segment import cut_out, sharp_mask
-from dmenet_tf.prediction.map_files import overlay, to_uint8
-from dmenet_tf.prediction.summaries import measure
-from dmenet_tf.visualization import colour_map
-from serving.client import ServingError
-from serving.contract import PNG_MAX, SHARP_BELOW_PX
+from dmenet_tf.visualization import ColourRange, colour_map, overlay, own_range, ticks
+from serving.contract import PNG_MAX
 
 MAX_PHOTO_PIXELS = 60_000_000
 VIEW_SIDE_PX = 1280
 # Magnified blur costs with area and with sigma, so with the third power of the side.
 MAGNIFIED_SIDE_PX = 640
 COLOUR_STEPS = 16  # of the scale's gradient
-SMALLEST_TOP_PX = 2.0  # a photo that is sharp all over does not get a glowing map
+TICKS = 6  # of the scale, at most one more
 
 
 class PageError(Exception):
@@ -61,53 +59,53 @@ class Analysis:
     """`dmenet_tf.prediction.summaries.measure` of the whole map."""
 
     @property
-    def top_px(self) -> float:
-        """The end of the map's colours: its own largest value."""
-        return max(float(self.sigma_px.max()), SMALLEST_TOP_PX)
+    def colours(self) -> ColourRange:
+        """The map's own range, as in the files of `dmenet predict`."""
+        return own_range(self.sigma_px, self.largest_px)
 
     @property
     def share(self) -> np.ndarray:
-        return self.sigma_px / np.float32(self.top_px)
+        return self.colours.share(self.sigma_px)
 
 
 # --- asking the server -----------------------------------------------------------------------
 
 
-def analyse(path, predictor, max_side: int | None) -> Analysis:
+def analyse(path, estimator, max_side: int | None, default_side: int) -> Analysis:
     """Reads a photo and asks for its map; `PageError` says in plain words what went wrong.
 
-    predictor: `serving.client.RemotePredictor`, or anything with its `sigma_px`, `scale`,
-    `largest_sigma_px` and `max_side`. max_side: the photo is reduced to it; None for full size.
+    estimator: a `dmenet_tf.Estimator`. max_side: the photo is reduced to it; 0 for full size; None
+    for what the model recommends, or `default_side`.
     """
     try:
         image = decode_photo(read_bytes(path), Path(path).name, MAX_PHOTO_PIXELS)
-        asked = copy.copy(predictor)  # the same connection; others may ask at another size
-        asked.max_side = max_side
-        sigma_px = asked.sigma_px(image)
-    except ServingError as error:
+        if max_side is None:
+            max_side = estimator.metadata.recommended_side or default_side
+        result = estimator(image, max_side=max_side)
+    except ConnectionError as error:
         raise PageError(explain(error)) from error
     except (ValueError, OSError) as error:
         raise PageError(f"This file cannot be used. {error}") from error
     except MemoryError as error:
         raise PageError("This photo needs more memory than there is: try a smaller one.") from error
     height, width = image.shape[:2]
-    scale, largest_px = asked.scale(height, width), asked.largest_sigma_px(height, width)
     return Analysis(
         photo_height=height,
         photo_width=width,
         photo=to_uint8(reduced(image, VIEW_SIDE_PX)),
-        sigma_px=sampled(sigma_px, VIEW_SIDE_PX),
-        scale=scale,
-        largest_px=largest_px,
-        figures=measure(sigma_px, SHARP_BELOW_PX / scale, largest_px),
+        sigma_px=sampled(result.sigma_px, VIEW_SIDE_PX),
+        scale=result.prediction.scale,
+        largest_px=result.metadata.sigma_max_px,
+        figures=result.figures(),
     )
 
 
-def explain(error: ServingError) -> str:
-    """A failed request in plain words."""
-    if error.code == "UNAVAILABLE":
+def explain(error: ConnectionError) -> str:
+    """A failed request in plain words; `code`, where it has one, names a gRPC status."""
+    code = getattr(error, "code", None)
+    if code == "UNAVAILABLE":
         return f"The server does not answer. Is it running? Try again in a moment. ({error})"
-    if error.code == "DEADLINE_EXCEEDED":
+    if code == "DEADLINE_EXCEEDED":
         return f"The server took too long. Choose a smaller size, or try again. ({error})"
     return f"The server refused this photo: {error}"
 
@@ -139,7 +137,8 @@ def _size(shape, longest_px):
 
 
 def viewer_value(analysis: Analysis) -> dict:
-    """What web/viewer.js draws and reads: pictures as data URLs, sigma as numbers.
+    """What web/viewer.js draws and reads: pictures as data URLs, sigma as numbers; `scale` is that
+    of the picture that the network saw.
 
     `sigma`: base64 of zlib of uint16 [h, w], little endian, in steps of `step_px`. Not a PNG:
     browsers may change a canvas's pixels, for colour profiles or against fingerprinting.
@@ -147,6 +146,7 @@ def viewer_value(analysis: Analysis) -> dict:
     step_px = analysis.largest_px / PNG_MAX
     steps = np.rint(np.clip(analysis.sigma_px / step_px, 0, PNG_MAX)).astype("<u2")
     height, width = steps.shape
+    colours = analysis.colours
     return {
         "serial": uuid.uuid4().hex,
         "photo": _data_url(analysis.photo, "JPEG"),
@@ -158,26 +158,21 @@ def viewer_value(analysis: Analysis) -> dict:
         "photo_height": analysis.photo_height,
         "photo_width": analysis.photo_width,
         "sharp_below_px": analysis.figures["sharp_below_px"],
-        "top_px": analysis.top_px,
-        "ticks": ticks(analysis.top_px),
+        "scale": analysis.scale,
+        "low_px": colours.low_px,
+        "high_px": colours.high_px,
+        "ticks": ticks(*colours, TICKS),
         "colours": [
             "#" + bytes(colour).hex() for colour in colour_map(np.linspace(0, 1, COLOUR_STEPS))
         ],
     }
 
 
-def ticks(top_px: float) -> list[float]:
-    """Round numbers from 0 for a scale that ends at `top_px`, and its end: at most 7."""
-    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if top_px / s <= 5.5)
-    inner = [n * step for n in range(1, 6) if n * step < top_px - 0.45 * step]
-    return [0, *(int(tick) if tick == int(tick) else tick for tick in inner), round(top_px, 1)]
-
-
 def _data_url(pixels: np.ndarray, kind: str) -> str:
     file = io.BytesIO()
     options = {"quality": 90} if kind == "JPEG" else {"compress_level": 3}
     Image.fromarray(pixels).save(file, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue(), f"image/{kind.lower()}")
 
 
 def tinted(analysis: Analysis) -> np.ndarray:
@@ -206,6 +201,14 @@ def magnified(analysis: Analysis, factor: float) -> np.ndarray:
 # --- words -----------------------------------------------------------------------------------
 
 
+def _limit(sharp_below_px: float, scale: float) -> str:
+    """What counts as sharp (`dmenet_tf.prediction.sharpness`), in words."""
+    if scale == 1.0:
+        return f"{sharp_below_px:.3g} px"
+    seen_px = sharp_below_px * scale
+    return f"{sharp_below_px:.3g} px, which is {seen_px:.3g} px of what the network saw"
+
+
 def summary_html(analysis: Analysis) -> str:
     """The figures of the whole map; holds numbers only, nothing that a user wrote."""
     figures, photo = analysis.figures, f"{analysis.photo_width} x {analysis.photo_height}"
@@ -215,7 +218,7 @@ def summary_html(analysis: Analysis) -> str:
         (
             "Sharp part",
             f"{figures['share_sharp']:.0%}",
-            f"of the photo has a blur below {sharp_below_px:.3g} px",
+            f"of the photo has a blur below {_limit(sharp_below_px, analysis.scale)}",
         ),
         (
             "Typical blur",
@@ -223,9 +226,9 @@ def summary_html(analysis: Analysis) -> str:
             "half of the photo is sharper, half is softer (median)",
         ),
         (
-            "Focus score",
-            f"{figures['focus_score']:.2f}",
-            "of 1: near 1 when at least a tenth of the photo is in focus",
+            "Sharpest part",
+            f"{figures['sharpest_sigma_px']:.2f} px",
+            "the sharpest tenth of the photo stays below this blur",
         ),
         ("Photo", f"{photo} px", f"the network saw {seen[0]} x {seen[1]} px"),
     )

@@ -1,6 +1,6 @@
 // Shows photo and map side by side and reads sigma at the pixel that is pointed at.
 // `element`, `props` and `watch` come from gradio. `props.value` is what
-// serving.page_results.viewer_value returns. Text goes in as textContent only.
+// serving.web.results.viewer_value returns. Text goes in as textContent only.
 const HINT = "Point at the photo or the map to read the blur there; or Tab to it and use the arrow keys.";
 let shown = null; // the value, with `sigma`: Uint16Array of width x height, as soon as unpacked
 let point = null; // pixel of the shown picture
@@ -21,13 +21,14 @@ function drawScale(value) {
   find(".dm-bar").style.background = `linear-gradient(to right, ${value.colours.join(", ")})`;
   const ticks = value.ticks.map((tick) => {
     const label = document.createElement("span");
-    label.style.left = `${(100 * tick) / value.top_px}%`;
+    label.style.left = `${(100 * (tick - value.low_px)) / (value.high_px - value.low_px)}%`;
     label.textContent = `${tick}`;
     return label;
   });
   find(".dm-ticks").replaceChildren(...ticks);
   find(".dm-scale").setAttribute(
-    "aria-label", `Scale of the map: black 0, yellow ${value.top_px} pixels`);
+    "aria-label",
+    `Scale of the map: black ${value.low_px.toFixed(1)}, yellow ${value.high_px.toFixed(1)} pixels`);
 }
 
 async function draw() {
@@ -73,11 +74,13 @@ function read(x, y) {
   point = { x, y };
   moveMark();
   const sigma = shown.sigma[y * shown.width + x] * shown.step_px;
-  // The photo's own pixel whose value this is: `page_results.sampled` takes the same one.
+  // The photo's own pixel whose value this is: `results.sampled` takes the same one.
   const column = Math.floor(((x + 0.5) * shown.photo_width) / shown.width);
   const row = Math.floor(((y + 0.5) * shown.photo_height) / shown.height);
+  // Sharp is what the network cannot tell from sharp: a blur below a pixel of what it saw.
   const word = sigma < shown.sharp_below_px ? "sharp" : "blurred";
-  say(`sigma = ${sigma.toFixed(2)} px at pixel (${column}, ${row}): ${word}`);
+  const seen = shown.scale < 1 ? `, ${(sigma * shown.scale).toFixed(2)} px of what the network saw` : "";
+  say(`sigma = ${sigma.toFixed(2)} px at pixel (${column}, ${row})${seen}: ${word}`);
 }
 
 function point_at(event) {

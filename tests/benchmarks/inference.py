@@ -37,6 +37,7 @@ import keras
 import numpy as np
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from data_gen.installation import install_command
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.networks.folding import fold
 from tests.support.paths import ROOT
@@ -78,7 +79,7 @@ def main():
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if openvino is None:
-        print('OpenVINO is not installed (pip install "dmenet-tf[bench]"): left out')
+        print(f"OpenVINO is not installed ({install_command('bench')}): left out")
     image = np.random.default_rng(0).random((1, options.size, options.size, 3), np.float32)
     figures = {"size": options.size, "threads": options.threads}
     for width, suffix in ((0.25, "_width_025"), (1.0, "")):

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,8 +37,8 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.client import Client, ClientOptions, ServingError
-from serving.export import export
-from serving.exporting.verification import SessionModel
+from serving.exporting.publishing import publish
+from serving.saved_model.session import LoadedModel
 from tests.support.lively import lively
 from tests.support.server_process import ServerProcess
 
@@ -51,15 +52,16 @@ def main():
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         model = TrainedModel(lively(build_blur_estimation(options.width)), "paper", "random", "0")
-        version = export(model, Path(folder) / contract.MODEL_NAME)
-        with SessionModel(version) as alone, ServerProcess(folder) as server:
+        version = publish(model, Path(folder) / contract.MODEL_NAME)
+        with LoadedModel(version) as alone, ServerProcess(folder) as server:
             client = Client(server.address, ClientOptions(timeout_s=60))
             figures = {"size": options.size, "width": options.width}
             failures = [0]
             overheads, ratios = [], []
             for name, value in requests(options.size).items():
+                inputs = dict.fromkeys(contract.INPUTS[name], value)
                 calls = (
-                    lambda name=name, value=value: alone(name, value),
+                    partial(alone.signature(name).run, inputs),
                     lambda name=name, value=value: ask(client, name, value, failures),
                 )
                 figure = latency(*calls, options.seconds / 4)

@@ -1,5 +1,6 @@
-"""The command `dmenet`: it finds its modules, answers fast, and fails politely."""
+"""The command `dmenet`: it finds its commands, answers fast, and fails politely."""
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -8,8 +9,12 @@ import types
 
 import pytest
 
+from data_gen.commands import Command
 from dmenet_tf import cli
 from tests.support.paths import ROOT
+
+NAMES = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize", "train")
+WITHOUT_TENSORFLOW = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize")
 
 
 def dmenet(*arguments, **options):
@@ -22,10 +27,11 @@ def dmenet(*arguments, **options):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """A module of a name, whose `main` does what is given."""
+    """In place of a command of a name, what does as it is told."""
 
-    def make(name, main):
-        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(main=main))
+    def make(name, main, extra=""):
+        command = Command(lambda: types.SimpleNamespace(main=main), "help", extra=extra)
+        monkeypatch.setattr(cli, "commands", lambda: {name: command})
 
     return make
 
@@ -46,12 +52,37 @@ def test_answers_without_tensorflow(arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_help_and_a_wrong_option_of_a_command_do_not_wait_for_tensorflow():
+    """One process for all: what one command imports stays imported for the next."""
+    program = (
+        "import contextlib, io, sys; from dmenet_tf.cli import main\n"
+        "for name in sys.argv[1:]:\n"
+        "    for option, expected in (('--help', 0), ('--zzz', 2)):\n"
+        "        said = io.StringIO()\n"
+        "        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):\n"
+        "            try:\n"
+        "                code = main([name, option])\n"
+        "            except SystemExit as ended:\n"
+        "                code = ended.code or 0\n"
+        "        assert code == expected, (name, option, code, said.getvalue())\n"
+        "        assert expected == 0 or 'unknown option --zzz' in said.getvalue(), name\n"
+        "        assert not {'tensorflow', 'keras', 'gradio'} & set(sys.modules), name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *WITHOUT_TENSORFLOW],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_fits_a_screen_names_every_command_and_shows_an_example(capsys):
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert len(lines) <= 40 and max(map(len, lines)) <= 80
-    assert all(f"\n    {name} " in text for name in cli.COMMANDS)
+    assert all(f"\n    {name} " in text for name in NAMES)
     assert "dmenet predict photos/ -o maps" in text
 
 
@@ -63,50 +94,85 @@ def test_without_a_command_it_shows_the_help_and_fails(capsys):
 @pytest.mark.parametrize("typed, meant", [("predicct", "predict"), ("aply", "apply")])
 def test_a_misspelt_command_is_suggested(capsys, typed, meant):
     assert cli.main([typed]) == 2
-    assert capsys.readouterr().err == f"error: no command `{typed}`: did you mean `{meant}`?\n"
+    assert capsys.readouterr().err == f"error: unknown command {typed}; did you mean {meant}?\n"
 
 
 def test_a_word_like_no_command_lists_them(capsys):
     assert cli.main(["xyz"]) == 2
-    assert "one of train, synthesize" in capsys.readouterr().err
+    assert "one of apply, completion, evaluate" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", sorted(cli.COMMANDS.keys() - {"completion"}))
-def test_the_rest_goes_to_the_commands_module(stand_in, name):
+def test_an_unknown_option_is_named(capsys):
+    assert cli.main(["--versoin"]) == 2
+    assert capsys.readouterr().err == "error: unknown option --versoin; did you mean --version?\n"
+
+
+def test_the_packages_declare_their_commands():
+    assert tuple(cli.commands()) == NAMES
+
+
+def test_the_rest_goes_to_the_command(stand_in):
     received = []
-    stand_in(cli.COMMANDS[name].module, lambda argv: received.append(argv) or 7)
-    assert cli.main([name, "a", "--help"]) == 7
+    stand_in("paint", lambda argv: received.append(argv) or 7)
+    assert cli.main(["paint", "a", "--help"]) == 7
     assert received == [["a", "--help"]]
 
 
-@pytest.mark.parametrize("name", ["train", "synthesize", "predict", "apply"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_modules_are_there(name):
-    assert callable(__import__(cli.COMMANDS[name].module, fromlist=["main"]).main)
+    assert callable(cli.commands()[name].load().main)
 
 
-def test_a_missing_library_names_the_extra(monkeypatch, capsys):
-    def fail(name):
+def test_a_missing_library_is_one_line_with_the_command_that_installs_it(
+    stand_in, monkeypatch, capsys
+):
+    def main(argv):
         raise ImportError("No module named 'grpc'", name="grpc")
 
-    monkeypatch.setattr(cli.importlib, "import_module", fail)
-    assert cli.main(["serve"]) == 1
-    assert "pip install 'dmenet-tf[serving]'" in capsys.readouterr().err
+    stand_in("paint", main, extra="serving")
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["paint"]) == 1
+    assert capsys.readouterr().err == (
+        "error: `dmenet paint` needs what is not installed (No module named 'grpc'): "
+        'pip install -e ".[serving]"\n'
+    )
 
 
-def test_a_missing_module_of_the_project_is_no_missing_library(monkeypatch, capsys):
-    def fail(name):
+def test_a_missing_module_of_the_project_is_no_missing_library(stand_in, capsys):
+    def main(argv):
         raise ModuleNotFoundError("No module named 'serving'", name="serving")
 
-    monkeypatch.setattr(cli.importlib, "import_module", fail)
-    assert cli.main(["serve"]) == 1
+    stand_in("paint", main)
+    assert cli.main(["paint"]) == 1
     assert "not part of this installation" in capsys.readouterr().err
+
+
+def test_a_package_that_is_not_there_spoils_only_its_commands(monkeypatch, capsys):
+    points = [
+        importlib.metadata.EntryPoint("lost", "no_such_package.commands:lost", cli.GROUP),
+        importlib.metadata.EntryPoint("predict", "dmenet_tf.commands:predict", cli.GROUP),
+    ]
+    monkeypatch.setattr(cli, "_entry_points", lambda: points)
+    monkeypatch.setattr(cli, "commands", cli.commands.__wrapped__)
+    assert cli.main(["--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert "lost         not available" in help_text and "write the defocus maps" in help_text
+    assert cli.main(["lost"]) == 1
+    assert "no module no_such_package" in capsys.readouterr().err
+
+
+def test_a_checkout_that_is_not_installed_says_how(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "commands", dict)
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["predict", "photo.jpg"]) == 1
+    assert capsys.readouterr().err.endswith("pip install -e .\n")
 
 
 def test_an_interruption_leaves_no_traceback(stand_in, capsys):
     def main(argv):
         raise KeyboardInterrupt
 
-    stand_in("dmenet_tf.predict", main)
+    stand_in("predict", main)
     assert cli.main(["predict"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -141,7 +207,7 @@ def bash_script(tmp_path_factory):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        ([""], set(cli.COMMANDS)),
+        ([""], {*NAMES, "completion"}),
         (["pre"], {"predict"}),
         (["apply", ""], {"magnify", "refocus", "depth", "segment", "deblur"}),
         (["apply", "magnify", "--fac"], {"--factor"}),
@@ -149,6 +215,10 @@ def bash_script(tmp_path_factory):
         (["predict", "--over"], {"--overwrite"}),
         (["train", "--preset", ""], {"paper", "demo", "small", "tiny"}),
         (["train", "--lambda-a"], {"--lambda-adversarial", "--lambda-aux"}),
+        (["synthesize", "--samp"], {"--sampler"}),
+        (["synthesize", "--layout", ""], {"records", "folders"}),
+        (["export", "--we"], {"--weights"}),
+        (["serve", "--poll"], {"--polling-interval"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["predict", "pho"], {"photo.jpg"}),
     ],
@@ -191,7 +261,7 @@ def test_the_training_options_that_are_completed_are_those_of_training(capsys):
     text = capsys.readouterr().out
     options = [
         action.option_strings[0]
-        for action in cli._training_options()._actions
+        for action in cli.commands()["train"].options()._actions
         if action.option_strings[0] != "-h"
     ]
     assert len(options) > 30

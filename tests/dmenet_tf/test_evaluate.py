@@ -14,10 +14,13 @@ from data_gen.dataset.folders import write_folder_example
 from data_gen.io.images import write_png
 from dmenet_tf import evaluate
 from dmenet_tf.data.photos import LabelledPhotos
+from dmenet_tf.evaluation import opening
 from dmenet_tf.evaluation import runner as evaluation
-from dmenet_tf.evaluation.protocols import BlurDetection
+from dmenet_tf.evaluation.protocols import CUHK, DBD, SYNDOF
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.prediction.local import Predictor
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.predictor import Prediction
 from dmenet_tf.weights.published import save_published
 
 RNG = np.random.default_rng(0)
@@ -64,7 +67,10 @@ def test_a_whole_evaluation(cuhk, weights, tmp_path, capsys):
     table = capsys.readouterr().out
     assert "accuracy" in table and "first" in table and "4 images" in table
     summary = {row["row"]: row for row in rows_of(out / "summary.csv")}
-    assert list(summary) == ["first", "<b>second</b>", "always blurred", "log-Laplacian energy"]
+    assert list(summary) == [
+        "first", "<b>second</b>",
+        "always blurred", "3x3 Laplacian, window 16 px", "log-Laplacian energy",
+    ]  # fmt: skip
     assert float(summary["always blurred"]["accuracy"]) == 0.5
     assert float(summary["log-Laplacian energy"]["ap"]) > 0.9
     # The same weights under two names: the same figures, and one folder of predictions.
@@ -79,11 +85,35 @@ def test_a_whole_evaluation(cuhk, weights, tmp_path, capsys):
     assert "&lt;b&gt;second" in page and "<b>second" not in page
 
 
+def test_a_row_of_each_size_at_which_the_network_sees_the_photo(cuhk, weights, tmp_path, capsys):
+    out = tmp_path / "out"
+    sizes = ("--max-side", "0", "20", "400")
+    assert (
+        run("--protocol", "cuhk", "--data", cuhk, "--weights", weights, "--out", out, *sizes) == 0
+    )
+    rows = {row["row"]: row for row in rows_of(out / "summary.csv")}
+    seen = {title: row["size"] for title, row in rows.items() if row["kind"] == "run"}
+    assert seen == {
+        "small.npz, full size": "full size", "small.npz, 20 px": "20 px",
+        "small.npz, 400 px": "400 px",
+    }  # fmt: skip
+    assert rows["always blurred"]["size"] == "full size"
+    assert "20 px" in capsys.readouterr().out
+    # The photos are smaller than 400 px: seen as they are.
+    figures = [[float(rows[t][k]) for k in ("accuracy", "ap")] for t in seen]
+    assert figures[0] == figures[2] != figures[1]
+    maps = {path.parent.name.partition("-")[2]: path for path in out.glob("cache/*/*.npy")}
+    assert set(maps) == {"", "20px", "400px"}
+    assert np.load(maps["20px"]).shape == (32, 40)
+
+
 def test_figures_are_those_of_the_predictors_maps(cuhk, weights, tmp_path):
-    samples = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    samples = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
     predictor = Predictor(weights)
-    protocol = BlurDetection("cuhk")
-    row = evaluation.run_row("run", predictor, samples, protocol, tmp_path / "cache", False)
+    protocol = CUHK
+    row = evaluation.run_row(
+        "run", predictor, samples, protocol, tmp_path / "cache", progress=False
+    )
     for index in range(len(samples)):
         label = predictor.defocus(samples[index].image)
         assert row.map_of(index) == pytest.approx(label, abs=1e-6)
@@ -93,21 +123,22 @@ def test_figures_are_those_of_the_predictors_maps(cuhk, weights, tmp_path):
 class Counting:
     """A predictor that counts, and can be interrupted after so many photos."""
 
-    encoding = "paper"
+    encoding, metadata = "paper", Metadata("abc", "paper")
 
     def __init__(self, stop_after=None, value=0.5):
         self.trained = type("Trained", (), {"identity": "abc", "origin": "runs/x"})()
         self.calls, self.stop_after, self.value = 0, stop_after, value
 
-    def defocus(self, image):
+    def predict(self, image, *, max_side=None):
         if self.calls == self.stop_after:
             raise KeyboardInterrupt
         self.calls += 1
-        return np.full(image.shape[:2], self.value, np.float32)
+        label = np.full(image.shape[:2], self.value, np.float32)
+        return Prediction(label * 7, label, self.metadata, 1.0)
 
 
 def test_an_interrupted_evaluation_goes_on(cuhk, tmp_path):
-    protocol = BlurDetection("cuhk")
+    protocol = CUHK
     samples = evaluation.Samples(LabelledPhotos(cuhk), protocol, progress=False)
 
     def row(predictor):
@@ -119,7 +150,7 @@ def test_an_interrupted_evaluation_goes_on(cuhk, tmp_path):
     row(second)
     assert second.calls == 2
     # Another protocol on the same photos predicts nothing.
-    third, dbd = Counting(), BlurDetection("dbd")
+    third, dbd = Counting(), DBD
     evaluation.run_row("x", third, samples, dbd, tmp_path, progress=False)
     assert third.calls == 0
     # A damaged file is predicted anew; other pixels are another photo.
@@ -132,19 +163,40 @@ def test_an_interrupted_evaluation_goes_on(cuhk, tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_the_models_recommended_size_is_the_default(cuhk, tmp_path):
+    """A quarter, and what the network says there in its own pixels, not cut off at 7 px."""
+    metadata = Metadata("abc", "paper", recommended_side=10)
+    asked = []
+
+    class Recommending(Counting):
+        def predict(self, image, *, max_side=None):
+            asked.append(max_side)
+            sigma_px = np.tile(np.linspace(0, 28, image.shape[1], dtype=np.float32), (32, 1))
+            return Prediction(sigma_px, np.minimum(sigma_px / 7, 1), metadata, 0.25)
+
+    predictor = Recommending()
+    predictor.metadata = metadata
+    samples = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
+    row = evaluation.run_row("x", predictor, samples, CUHK, tmp_path, progress=False)
+    assert row.size == "10 px" and set(asked) == {None}
+    assert row.map_of(0)[0] == pytest.approx(np.linspace(0, 1, 40))
+    # In pixels of the photo where they are compared as such.
+    regression = evaluation.Samples(LabelledPhotos(cuhk), SYNDOF, progress=False)
+    row = evaluation.run_row("x", predictor, regression, SYNDOF, tmp_path, progress=False)
+    assert row.map_of(0)[0] == pytest.approx(np.minimum(np.linspace(0, 4, 40), 1), abs=1e-6)
+
+
 def test_a_nan_is_never_averaged(cuhk, tmp_path):
-    samples = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    samples = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
     with pytest.raises(ValueError, match=r"1280 NaN .* of 1280 on photo0001 from runs/x"):
-        evaluation.run_row(
-            "x", Counting(value=np.nan), samples, BlurDetection("cuhk"), tmp_path, progress=False
-        )
+        evaluation.run_row("x", Counting(value=np.nan), samples, CUHK, tmp_path, progress=False)
     assert not list(tmp_path.glob("abc/*.npy"))
 
 
 def test_samples_beyond_the_memory_are_read_again(cuhk, monkeypatch):
-    whole = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    whole = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
     monkeypatch.setattr(evaluation, "KEPT_BYTES", 10_000)  # one photo and its mask: 8,960
-    part = evaluation.Samples(LabelledPhotos(cuhk), BlurDetection("cuhk"), progress=False)
+    part = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
     assert len(part._kept) == 1 and part.hashes == whole.hashes
     assert all(np.array_equal(part[i].image, whole[i].image) for i in range(6))
 
@@ -185,7 +237,7 @@ def test_ready_made_pairs_of_any_encoding(tmp_path, capsys):
 
 
 def test_embedded_scenes_need_no_data(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "PROCEDURAL_SIDE_PX", 32)
+    monkeypatch.setattr(opening, "PROCEDURAL_SIDE_PX", 32)
     out = tmp_path / "out"
     arguments = ["--protocol", "syndof", "--examples", "3", "--out", out, "--weights", weights]
     assert run(*arguments) == 0
@@ -219,10 +271,15 @@ def test_the_rtf_photo(shared, tmp_path):
         (["--protocol", "syndof", "--weights", ".", "."], "all be different"),
         (["--protocol", "syndof", "--titles", "a"], "one for each of 0"),
         (["--protocol", "syndof", "--pictures", "-1", "0"], "not be negative"),
+        (["--protocol", "rtf", "--data", ".", "--polarity", "sharp"], "belongs to cuhk, dbd"),
+        (["--protocol", "dbd", "--data", ".", "--alpha", "0.3"], "--alpha belongs to cuhk;"),
+        (["--protocol", "segments", "--data", ".", "--seed", "-1"], "seed must not be negative"),
+        (["--protocol", "syndof", "--max-side", "320", "-1"], "0 or at least 16; received -1"),
+        (["--protocol", "syndof", "--max-side", "320", "320"], "different"),
     ],
 )
 def test_refusals(arguments, message, capsys):
-    assert evaluate.main(arguments) == 1
+    assert evaluate.main(arguments) == (1 if "nowhere" in arguments else 2)
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert re.search(message, error)
@@ -232,7 +289,11 @@ def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
     watch = "import sys; from dmenet_tf import evaluate\ntry: code = evaluate.main(sys.argv[1:])\n"
     watch += "except SystemExit as stop: code = stop.code\n"
     watch += "print('tensorflow' in sys.modules, code)"
-    for arguments, code in ((["--help"], 0), (["--protocol", "cuhk", "--data", "nowhere"], 1)):
+    for arguments, code in (
+        (["--help"], 0),
+        (["--protocol", "cuhk", "--data", "nowhere"], 1),
+        (["--protocol", "cuhk", "--weigths", "a"], 2),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", watch, *arguments],
             capture_output=True,
@@ -241,5 +302,6 @@ def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
         )
         *text, last = done.stdout.splitlines()
         assert last == f"False {code}", done.stderr
+        assert ("unknown option --weigths; did you mean --weights?" in done.stderr) == (code == 2)
         if code == 0:
             assert len(text) <= 40 and "runs/BDCS" in "".join(text)

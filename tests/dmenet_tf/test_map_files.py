@@ -1,16 +1,20 @@
-"""Maps in files: each form is read back, carries its unit, and hides nothing."""
+"""Maps in files: each format is read back, carries its unit, and hides nothing."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from data_gen.io.images import DataFileError
-from dmenet_tf.prediction.map_files import Metadata, overlay, read_map, side_by_side, write_map
+from dmenet_tf.prediction.map_files import Metadata, colour_range, read_map, write_map
 from dmenet_tf.prediction.summaries import SUFFIXES, measure
-from dmenet_tf.visualization import colour_map
+from dmenet_tf.visualization import ColourRange, colour_map, overlay, side_by_side
 
 RNG = np.random.default_rng(0)
 METADATA = Metadata("0123456789ab", "released", version="1.2", licence="theirs")
@@ -26,6 +30,37 @@ def some_map(top=7.0, size=(20, 30)):
 def some_photo(dtype=np.uint8, size=(20, 30)):
     values = RNG.random((*size, 3), np.float32)
     return values if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
+
+
+def test_a_colour_map_is_read_back_through_its_own_range(tmp_path):
+    path = tmp_path / f"a{SUFFIXES['colour']}"
+    sigma_px = RNG.uniform(3, 5, (90, 120)).astype(np.float32)
+    write_map(path, "colour", sigma_px, METADATA)
+    with Image.open(path) as opened:
+        assert opened.size[1] == 90 and opened.size[0] > 130  # a scale is beside the map
+    back, _ = read_map(path)
+    assert back.shape == sigma_px.shape
+    assert np.abs(back - sigma_px).max() <= np.ptp(sigma_px) * 0.5 / 256 * 1.02
+    # A range that is given: what lies beyond takes the end's colour.
+    write_map(path, "colour", sigma_px, METADATA, colours=ColourRange(0.0, 4.0))
+    back, _ = read_map(path)
+    assert np.abs(back - np.minimum(sigma_px, 4)).max() <= 4 * 0.5 / 256 * 1.02
+
+
+def test_a_colour_map_of_an_older_version_is_read(tmp_path):
+    """Without a scale beside it, in colours of 0 .. sigma_max_px."""
+    text = PngInfo()
+    text.add_text("DMENet", METADATA.to_json())
+    Image.fromarray(colour_map([[0.25, 0.5]])).save(tmp_path / "a.colour.png", pnginfo=text)
+    back, _ = read_map(tmp_path / "a.colour.png")
+    assert back == pytest.approx(np.array([[1.75, 3.5]]), abs=7 / 256)
+
+
+def test_a_range_of_colours_is_auto_or_pixels():
+    assert colour_range("auto") is None and colour_range("7") == (0, 7)
+    for text in ("0", "-1", "inf", "nan", "all"):
+        with pytest.raises(ValueError, match=f"received '{text}'"):
+            colour_range(text)
 
 
 @pytest.mark.parametrize("metadata", [METADATA, REDUCED])
@@ -57,7 +92,7 @@ def test_every_form_of_every_size_says_what_it_is(tmp_path, form, size):
     with Image.open(path) as image:
         text = image.tag_v2[270] if form == "tiff" else image.text["DMENet"]
         software = image.tag_v2[305] if form == "tiff" else image.text["Software"]
-    assert json.loads(text) == asdict(METADATA)
+    assert json.loads(text) == METADATA.as_dict()
     assert "sigma_px" in text and "pixels of the photo" in text
     assert software == "DMENet-TF 1.2"
 
@@ -69,17 +104,18 @@ def test_what_must_not_be_hidden_is_not_written(tmp_path):
         for form in SUFFIXES:
             with pytest.raises(ValueError, match=r"sigma_px must lie in \[0, 7\]; received"):
                 write_map(tmp_path / "a", form, sigma_px, METADATA, some_photo())
-    with pytest.raises(ValueError, match="the form of a map is one of colour, .* received 'jpg'"):
+    with pytest.raises(ValueError, match="the format of a map is one of colour, .* received 'jpg'"):
         write_map(tmp_path / "a", "jpg", some_map(), METADATA)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # the truncated TIFF
 def test_files_that_hold_no_map_are_refused(tmp_path):
     paths = {form: tmp_path / f"a{suffix}" for form, suffix in SUFFIXES.items()}
     for form, path in paths.items():
         write_map(path, form, some_map(), METADATA, some_photo())
     for form in ("overlay", "side"):
-        with pytest.raises(DataFileError, match="read from another form"):
+        with pytest.raises(DataFileError, match="read from another format"):
             read_map(paths[form])
     for form in ("colour", "png16", "tiff", "npy"):
         whole = paths[form].read_bytes()
@@ -104,12 +140,11 @@ def test_pictures_show_photo_and_map_in_their_places():
     for dtype in (np.uint8, np.uint16, np.float32):
         image = some_photo(dtype, (90, 120))
         shown = image if dtype == np.uint8 else image / (65535 if dtype == np.uint16 else 1) * 255
-        side = side_by_side(image, share, 7.0)
+        side = side_by_side(image, 7 * share, ColourRange(0.0, 7.0))
         assert side.dtype == np.uint8 and side.shape[0] == 90
         assert np.abs(side[:, :120] - shown.astype(float)).max() <= 1
-        np.testing.assert_array_equal(side[:, 128:248], colour_map(share))
-        bar = side[:, 256:260]  # the scale: its largest value on top
-        np.testing.assert_array_equal(bar[[0, -1], 0], colour_map([1.0, 0.0]))
+        drawn = side[:, 128:248].astype(int)
+        assert np.abs(drawn - colour_map(share)).max() <= 8  # 7 * share / 7 rounds
         laid_over = overlay(image, share)
         assert laid_over.shape == (90, 120, 3)
         # Where it is sharp, the photo's own grey is left.
@@ -121,10 +156,25 @@ def test_pictures_show_photo_and_map_in_their_places():
 def test_figures_of_a_map():
     """By hand: 100 pixels, 15 of 0.5 px, 45 of 2 px, 40 of 7 px."""
     sigma_px = np.repeat(np.float32([0.5, 2, 7]), [15, 45, 40]).reshape(10, 10)
-    figures = measure(sigma_px, 1.0, 7.0)
+    figures = measure(sigma_px, 1.0)
     assert figures["share_sharp"] == 0.15 and figures["sharp_below_px"] == 1.0
     assert figures["median_sigma_px"] == 2.0
-    # A tenth of the photo stays below 0.5 px: 1 - 0.5 / 7.
-    assert figures["focus_score"] == pytest.approx(1 - 0.5 / 7)
-    assert measure(np.full((5, 5), 7, np.float32), 1.0, 7.0)["focus_score"] == 0
-    assert measure(np.zeros((5, 5), np.float32), 1.0, 7.0)["focus_score"] == 1
+    assert figures["sharpest_sigma_px"] == 0.5  # as 15 of the 100 pixels have
+    # 5 of 0.5 px are less than a tenth.
+    sigma_px = np.repeat(np.float32([0.5, 2, 7]), [5, 55, 40]).reshape(10, 10)
+    assert measure(sigma_px, 1.0)["sharpest_sigma_px"] == 2.0
+
+
+@given(
+    sigma_px=arrays(np.float32, (6, 8), elements=st.floats(0, 7, width=32)),
+    limit_px=st.floats(0.1, 7),
+    scale=st.sampled_from([0.25, 2.0]),
+)
+def test_figures_follow_the_pixel_they_are_measured_in(sigma_px, limit_px, scale):
+    figures, scaled = measure(sigma_px, limit_px), measure(sigma_px * scale, limit_px * scale)
+    assert 0 <= figures["share_sharp"] <= 1
+    assert figures["sharpest_sigma_px"] <= figures["median_sigma_px"] <= sigma_px.max()
+    assert scaled["share_sharp"] == figures["share_sharp"]
+    for name in ("sharpest_sigma_px", "median_sigma_px"):
+        assert scaled[name] == pytest.approx(scale * figures[name], rel=1e-6)
+    assert measure(sigma_px.T, limit_px) == figures

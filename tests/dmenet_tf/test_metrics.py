@@ -81,6 +81,19 @@ def test_average_precision_takes_ties_as_one_threshold():
     assert metrics.average_precision(np.full(8, 0.3), [1, 0, 0, 0, 1, 0, 0, 0]) == 0.25
 
 
+def test_best_accuracy():
+    # Ascending: 0.1 (0), 0.4 (1), 0.6 (0), 0.9 (1). Blurred from 0.1 on: 2 of 4 agree; from 0.4 on:
+    # 0, 1, 1, 1 against 0, 1, 0, 1: 3; from 0.6 on: 2; from 0.9 on: 3; none: 2.
+    assert metrics.best_accuracy([0.6, 0.1, 0.9, 0.4], [0, 0, 1, 1]) == 0.75
+    # An order that is the opposite of the truth: calling everything blurred is right for 2 of 3,
+    # and calling nothing blurred where 2 of 3 are sharp.
+    assert metrics.best_accuracy([0.1, 0.2, 0.9], [1, 1, 0]) == pytest.approx(2 / 3)
+    assert metrics.best_accuracy([0.1, 0.8, 0.9], [1, 0, 0]) == pytest.approx(2 / 3)
+    # Ties cannot be split: 0.5 (1, 0, 0) is called sharp as a whole.
+    assert metrics.best_accuracy([0.5, 0.5, 0.5, 0.9], [1, 0, 0, 1]) == 0.75
+    assert metrics.best_accuracy([0.3, 0.3], [0, 0]) == 1.0  # no blurred pixel is no problem here
+
+
 def slow_average_precision(scores, blurred):
     area, recall_before = 0.0, 0.0
     for tau in sorted(set(scores), reverse=True):
@@ -198,12 +211,12 @@ def test_contrast_kept():
         (lambda: metrics.best_constant_mse([np.ones((2, 2)), [[np.nan]]]), "finite"),
         (lambda: metrics.adaptive_threshold(np.ones((2, 4, 4, 1))), r"received \(2, 4, 4, 1\)"),
         (lambda: metrics.blur_accuracy(np.ones((2, 2)), [[0, 255], [0, 0]]), "received 255"),
-        (lambda: metrics.average_precision([0.1, 0.2], [0, 0]), "at least one blurred"),
+        (lambda: metrics.average_precision([0.1, 0.2], [0, 0]), "at least one blurred pixel"),
         (lambda: metrics.average_precision([0.1, np.nan], [0, 1]), "finite"),
         (lambda: metrics.f_beta([0.3, 1], [0, 1]), "prediction .* received 0.3"),
         (lambda: metrics.f_beta([0, 0], [0, 0]), "none in both"),
         (lambda: metrics.threshold_counts([0.1, 1.2], [0, 1], 10), "received 0.1 to 1.2"),
-        (lambda: metrics.precision_recall(NOTHING_BLURRED), "at least one blurred"),
+        (lambda: metrics.precision_recall(NOTHING_BLURRED), "at least one blurred pixel"),
         (lambda: metrics.f_beta_curve(NOTHING_BLURRED), "needs a blurred pixel"),
     ],
 )

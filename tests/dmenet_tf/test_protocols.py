@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dmenet_tf.evaluation import protocols
-from dmenet_tf.evaluation.protocols import BlurDetection, Regression
+from dmenet_tf.evaluation import baselines
+from dmenet_tf.evaluation.protocols import CUHK, DBD, PROTOCOLS, RTF, SEGMENTS, SYNDOF
+from dmenet_tf.evaluation.specification import ALWAYS_BLURRED
 
 # Sigma 0, 3.5 and 7 px as each network would put it: sigma/7, and (2 sigma + 1)/15.
 LABELS = {"paper": [[0.0, 0.5, 1.0]], "released": [[1 / 15, 8 / 15, 1.0]]}
@@ -13,27 +14,25 @@ LABELS = {"paper": [[0.0, 0.5, 1.0]], "released": [[1 / 15, 8 / 15, 1.0]]}
 @pytest.mark.parametrize("encoding", LABELS)
 def test_every_encoding_is_compared_in_the_same_unit(encoding):
     label = np.array(LABELS[encoding], np.float32)
-    for name in ("syndof", "segments"):
-        assert Regression(name).map_of(label, encoding) == pytest.approx(
+    for protocol in (SYNDOF, SEGMENTS):
+        assert protocol.map(label, encoding, 1.0) == pytest.approx(
             np.array([[0, 0.5, 1]]), abs=1e-6
         )
     # rtf: 3.5 and 7 px are both above 3.275 and clipped.
-    assert Regression("rtf").map_of(label, encoding) == pytest.approx(np.array([[0, 1, 1]]))
+    assert RTF.map(label, encoding, 1.0) == pytest.approx(np.array([[0, 1, 1]]))
 
 
 def test_a_released_label_below_sharp_is_sharp():
-    assert Regression("syndof").map_of(np.float32([[0.01]]), "released")[0, 0] == 0.0
+    assert SYNDOF.map(np.float32([[0.01]]), "released", 1.0)[0, 0] == 0.0
 
 
 def test_rtf_truth_is_clipped_and_divided_as_the_map_is():
-    assert Regression("rtf").truth_of([[0.3, 3.275, 5.0]]) == pytest.approx(
-        np.array([[0.3 / 3.275, 1, 1]])
-    )
-    assert Regression("syndof").truth_of([[0.3]])[0, 0] == np.float32(0.3)
+    assert RTF.truth([[0.3, 3.275, 5.0]]) == pytest.approx(np.array([[0.3 / 3.275, 1, 1]]))
+    assert SYNDOF.truth([[0.3]])[0, 0] == np.float32(0.3)
 
 
 def test_regression_means_over_images_and_in_the_released_unit():
-    protocol = Regression("syndof")
+    protocol = SYNDOF
     # Image 1: errors 0.1, 0.3: MSE 0.05, MAE 0.2. Image 2 (one pixel): 0.5: MSE 0.25, MAE 0.5.
     measured = [
         protocol.measure([[0.1, 0.3]], [[0.0, 0.0]]),
@@ -49,7 +48,7 @@ def test_regression_means_over_images_and_in_the_released_unit():
 
 
 def test_the_oracle_constant_has_the_least_error():
-    protocol = Regression("segments")
+    protocol = SEGMENTS
     truths = [np.array([[0.0, 0.2]]), np.array([[0.6, 0.6]])]
     ((title, method),) = protocol.oracle([truth.mean() for truth in truths]).items()
     assert "oracle" in title and "0.350" in title  # (0.1 + 0.6)/2
@@ -62,27 +61,30 @@ def test_the_oracle_constant_has_the_least_error():
 def test_segments_also_tell_how_much_of_the_borders_is_kept():
     truth = np.repeat([[0.0] * 10 + [0.8] * 10], 3, axis=0)
     measured = [
-        Regression("segments").measure(truth / 2, truth),
-        Regression("segments").measure(np.zeros((3, 20)), np.zeros((3, 20))),
+        SEGMENTS.measure(truth / 2, truth),
+        SEGMENTS.measure(np.zeros((3, 20)), np.zeros((3, 20))),
     ]
     assert measured[0].figures["contrast"] == pytest.approx(0.5)
-    summary = Regression("segments").summarise(measured)
+    summary = SEGMENTS.summarise(measured)
     # No border in the second image: not defined there, and counted.
     assert summary.figures["contrast"] == pytest.approx(0.5) and summary.defined["contrast"] == 1
     assert summary.defined["mse"] == 2
 
 
 def test_cuhk():
-    protocol = BlurDetection("cuhk")
+    protocol = CUHK
     # tau = 0.3 * 0.9 + 0.7 * 0.1 = 0.34: blurred are 0.5 and 0.9; 3 of 4 agree. AP: descending
     # 0.9 (1), 0.5 (1), 0.2 (1), 0.1 (0): 1.
     first = protocol.measure(np.array([[0.1, 0.5], [0.9, 0.2]]), np.array([[0, 1], [1, 1]]))
-    assert first.figures == {"accuracy": 0.75, "ap": 1.0}
+    # Blurred from 0.2 on: all four agree.
+    assert first.figures == {"accuracy": 0.75, "ap": 1.0, "best_accuracy": 1.0}
     # tau = 0.3 * 0.8 + 0.7 * 0.2 = 0.38: blurred is 0.8 alone: 1 of 2. AP: 0.8 (0), 0.2 (1): 1/2.
     second = protocol.measure(np.array([[0.8, 0.2]]), np.array([[0, 1]]))
-    assert second.figures == {"accuracy": 0.0, "ap": 0.5}
+    # Whatever the threshold, at most one of the two agrees.
+    assert second.figures == {"accuracy": 0.0, "ap": 0.5, "best_accuracy": 0.5}
     summary = protocol.summarise([first, second])
     assert summary.figures["accuracy"] == 0.375 and summary.figures["ap"] == 0.75
+    assert summary.figures["best_accuracy"] == 0.75
     # Pooled: 0.9 (1), 0.8 (0), 0.5 (1), 0.2 (1, 1), 0.1 (0): 1/4 * 1 + 1/4 * 2/3 + 1/2 * 4/5.
     assert summary.figures["pooled_ap"] == pytest.approx(1 / 4 + 1 / 6 + 2 / 5)
     assert protocol.error(first.figures) == 0.25
@@ -92,17 +94,16 @@ def test_cuhks_alpha_moves_the_threshold():
     # alpha 1: tau is the maximum, nothing above it. alpha 0: the minimum, all but it.
     predicted, truth = np.array([[0.1, 0.5, 0.9]]), np.array([[0, 1, 1]])
     accuracy = [
-        BlurDetection("cuhk", alpha).measure(predicted, truth).figures["accuracy"]
-        for alpha in (0.0, 1.0)
+        CUHK.variant(alpha).measure(predicted, truth).figures["accuracy"] for alpha in (0.0, 1.0)
     ]
     assert accuracy == pytest.approx([1.0, 1 / 3])
 
 
 def test_dbd():
-    protocol = BlurDetection("dbd")
+    protocol = DBD
     # Stretched: 0, 0.5, 1, 0.25. At 0.5: blurred 0.5, 1. Truth: 0.5, 1, 0.25: TP 2, FP 0, FN 1:
     # F = 1.3 * 2 / (1.3 * 2 + 0.3). MAE (0 + 0.5 + 0 + 0.75)/4. At 0.25 all four agree: max F 1.
-    predicted = protocol.map_of(np.array([[0.2, 0.4], [0.6, 0.3]]), "paper")
+    predicted = protocol.map(np.array([[0.2, 0.4], [0.6, 0.3]]), "paper", 1.0)
     assert predicted == pytest.approx(np.array([[0, 0.5], [1, 0.25]]), abs=1e-6)
     predicted = np.array([[0, 0.5], [1, 0.25]])
     first = protocol.measure(predicted, np.array([[0, 1], [1, 1]]))
@@ -125,15 +126,14 @@ def test_dbd():
 
 def test_how_the_map_enters_is_an_option():
     label = np.array([[0.2, 0.6]])
-    assert BlurDetection("dbd", stretch=False).map_of(label, "paper") == pytest.approx(label)
-    assert BlurDetection("cuhk").map_of(label, "released") == pytest.approx(label)
-    stretched = BlurDetection("cuhk", stretch=True).map_of(label, "paper")
+    assert DBD.variant(stretch=False).map(label, "paper", 1.0) == pytest.approx(label)
+    assert CUHK.map(label, "released", 1.0) == pytest.approx(label)
+    stretched = CUHK.variant(stretch=True).map(label, "paper", 1.0)
     assert stretched == pytest.approx(np.array([[0, 1]]))
 
 
 def test_photos_without_blur_are_counted_apart():
-    for name, key in (("cuhk", "ap"), ("dbd", "f_fixed")):
-        protocol = BlurDetection(name)
+    for protocol, key in ((CUHK, "ap"), (DBD, "f_fixed")):
         measured = [
             protocol.measure(np.array([[0.2, 0.9]]), np.array([[0, 0]])),
             protocol.measure(np.array([[0.2, 0.9]]), np.array([[0, 1]])),
@@ -148,19 +148,39 @@ def test_photos_without_blur_are_counted_apart():
 
 def test_always_blurred_means_what_it_says():
     truth = np.array([[1, 1, 1, 0]])
-    for name, key in (("cuhk", "accuracy"), ("dbd", "mae")):
-        protocol = BlurDetection(name)
-        constant = protocol.baselines()[protocols.ALWAYS_BLURRED](np.zeros((1, 4, 3), np.uint8))
+    for protocol, key in ((CUHK, "accuracy"), (DBD, "mae")):
+        constant = protocol.baselines[ALWAYS_BLURRED](np.zeros((1, 4, 3), np.uint8))
         figures = protocol.measure(constant, truth).figures
         assert figures[key] == pytest.approx({"accuracy": 0.75, "mae": 0.25}[key])
 
 
 def test_every_protocol_has_the_baselines_and_says_what_it_does():
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    for protocol in (*map(Regression, ("rtf", "syndof", "segments")), BlurDetection("cuhk")):
-        assert set(protocol.baselines()) == {protocols.ALWAYS_BLURRED, protocols.LOG_LAPLACIAN}
-        for method in protocol.baselines().values():
+    for protocol in PROTOCOLS.values():
+        expected = {ALWAYS_BLURRED, baselines.LOG_LAPLACIAN}
+        expected |= {baselines.LAPLACIAN} if protocol.decide else set()
+        assert set(protocol.baselines) == expected
+        for method in protocol.baselines.values():
             predicted = method(image)
             assert predicted.shape == (16, 16) and predicted.dtype == np.float32
             assert predicted.min() >= 0 and predicted.max() <= 1
         assert protocol.rules and protocol.figures
+
+
+def test_a_label_of_a_reduced_photo_is_in_pixels_of_the_photo():
+    # The network says 0.9 px of a photo reduced to a third: 2.7 px of the photo.
+    label = np.float32([[0.9 / 7]])
+    assert SYNDOF.map(label, "paper", 1 / 3)[0, 0] == pytest.approx(2.7 / 7)
+    assert RTF.map(label, "paper", 1 / 3)[0, 0] == pytest.approx(2.7 / 3.275)
+    # Where pixels are only ranked, the network's own output is compared.
+    assert CUHK.map(label, "paper", 1 / 3) == pytest.approx(label)
+
+
+def test_every_figure_of_an_image_and_of_the_table_is_measured():
+    truth = np.float32([[0, 1], [1, 1]])
+    for protocol in PROTOCOLS.values():
+        measured = protocol.measure(np.float32([[0.1, 0.5], [0.9, 0.2]]), truth)
+        assert {f.key for f in protocol.figures if f.of_image} == measured.figures.keys()
+        summary = protocol.summarise([measured, measured])
+        assert {f.key for f in protocol.figures} == summary.figures.keys()
+        assert np.isfinite(protocol.error(measured.figures))

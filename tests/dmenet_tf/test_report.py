@@ -12,7 +12,7 @@ from PIL import Image
 from dmenet_tf.evaluation import report
 from dmenet_tf.evaluation import report_pictures as pictures
 from dmenet_tf.evaluation import runner as evaluation
-from dmenet_tf.evaluation.protocols import BlurDetection, Regression
+from dmenet_tf.evaluation.protocols import CUHK, DBD, RTF, SYNDOF
 
 RNG = np.random.default_rng(0)
 
@@ -43,13 +43,15 @@ def make(protocol, source):
         truth = samples[index].truth
         return np.float32(np.clip(np.abs(truth - 0.1 * (index + 1)), 0, 1))
 
-    row = evaluation._row("a run", "run", map_of, samples, protocol, progress=False)
+    row = evaluation.measured_row(
+        "a run", "run", "320 px", map_of, samples, protocol, progress=False
+    )
     return samples, [row, *evaluation.baseline_rows(samples, protocol, progress=False)]
 
 
 def regression(count=3, names=None):
     truths = [np.float32(RNG.random((20, 30)) * 0.4) for _ in range(count)]
-    return make(Regression("syndof"), InMemory(truths, names))
+    return make(SYNDOF, InMemory(truths, names))
 
 
 def page_of(tmp_path, protocol, samples, rows, **options):
@@ -66,16 +68,17 @@ def decode(uri):
 
 def test_the_table_is_aligned_and_marks_the_best():
     samples, rows = regression()
-    lines = report.console_table(Regression("syndof"), rows).splitlines()
+    lines = report.console_table(SYNDOF, rows).splitlines()
     heading = " ".join(lines[0].split())
-    assert heading == "MSE ↓ MAE ↓ MSE in /15 units ↓ MAE in /15 units ↓"
+    assert heading == "size seen MSE ↓ MAE ↓ MSE in /15 units ↓ MAE in /15 units ↓"
+    assert "320 px" in lines[2] and "full size" in lines[3]
     assert "*" in lines[2] and "*" not in lines[-1]  # an oracle is no competitor
     assert len({line.find(".") for line in lines[2:-1]}) == 1
 
 
 def test_undefined_figures_are_shown_and_counted():
     truths = [np.zeros((20, 30), np.float32), np.float32(np.arange(600).reshape(20, 30) > 300)]
-    protocol = BlurDetection("cuhk")
+    protocol = CUHK
     samples, rows = make(protocol, InMemory(truths))
     assert "mAP is a mean over 1 of 2 images" in report.console_table(protocol, rows)
     samples, rows = make(protocol, InMemory(truths[:1]))
@@ -84,7 +87,7 @@ def test_undefined_figures_are_shown_and_counted():
 
 def test_csv_holds_every_image_of_every_row(tmp_path):
     samples, rows = regression(names=["a", 'comma, "quote"', "c"])
-    report.write_csv(tmp_path, Regression("syndof"), samples, rows)
+    report.write_csv(tmp_path, SYNDOF, samples, rows)
     with open(tmp_path / "images.csv", encoding="utf-8", newline="") as opened:
         images = list(csv.DictReader(opened))
     assert len(images) == 3 * len(rows) and images[len(rows)]["image"] == 'comma, "quote"'
@@ -95,7 +98,7 @@ def test_csv_holds_every_image_of_every_row(tmp_path):
     assert float(summary[0]["mae_15"]) == rows[0].summary.figures["mae_15"]
 
 
-@pytest.mark.parametrize("protocol", [Regression("rtf"), BlurDetection("dbd")])
+@pytest.mark.parametrize("protocol", [RTF, DBD])
 def test_the_page_loads_nothing_and_escapes_names(tmp_path, protocol):
     truths = [np.float32(RNG.random((20, 30)) > 0.5) for _ in range(2)]
     samples, rows = make(protocol, InMemory(truths, ["<script>alert(1)</script>", "b & c"]))
@@ -112,7 +115,7 @@ def test_the_page_loads_nothing_and_escapes_names(tmp_path, protocol):
 
 def test_worst_first_and_as_many_pictures_as_asked_for(tmp_path):
     samples, rows = regression(5)
-    protocol = Regression("syndof")
+    protocol = SYNDOF
 
     def cards(**options):
         page = page_of(tmp_path, protocol, samples, rows, **options)

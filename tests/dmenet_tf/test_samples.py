@@ -163,8 +163,8 @@ def test_names_choose():
         def read(self, index):
             return index
 
-    chosen = sets.Chosen(Numbered(), "0002-0003")
+    chosen = sets.chosen(Numbered(), "0002-0003")
     assert [chosen.read(i) for i in range(len(chosen))] == [2, 3]
     assert chosen.name(0) == "photo0002"
     with pytest.raises(ValueError, match="photo0009"):
-        sets.Chosen(Numbered(), ["photo0009"])
+        sets.chosen(Numbered(), ["photo0009"])

@@ -4,16 +4,17 @@ import json
 import subprocess
 import sys
 import threading
-import time
+import types
 
 import grpc
 import numpy as np
 import pytest
 
 from data_gen.io.images import DataFileError, encode_png
+from dmenet_tf.prediction.predictor import ModelChanged
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
-from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.fake_service import brightness, serving
 
 RNG = np.random.default_rng(0)
 STEP = client.SIGMA_STEP_PX
@@ -25,25 +26,16 @@ def photo(height=40, width=52, dtype=np.uint8):
     return RNG.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
 
 
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def address(service):
-    with serving(service) as address:
-        yield address
-
-
-def test_no_tensorflow_is_imported(address):
+def test_neither_tensorflow_nor_matplotlib_is_imported(address):
     code = (
         "import sys, numpy as np\n"
-        "import serving.client, dmenet_tf.prediction.map_files, dmenet_tf.predict\n"
-        "from dmenet_tf.prediction import folders\n"
+        "import serving.client, dmenet_tf.predict\n"
+        "from dmenet_tf.prediction import estimator\n"
         "with serving.client.RemotePredictor(sys.argv[1]) as predictor:\n"
         "    assert predictor.sigma_px(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30)\n"
         "    assert predictor.metadata.model == 'fake'\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "from dmenet_tf.prediction import folders\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", code, address]
@@ -82,7 +74,8 @@ def test_photos_beyond_the_limits_go_in_tiles(address, service, size):
     with RemotePredictor(address) as predictor:
         sigma_px = predictor.sigma_px(image)
     assert np.abs(sigma_px - brightness(image / 255)).max() <= 0.51 * STEP
-    assert len(service.requests) == {1500: 4, 20: 2, 1: 1}[size[0]]
+    # One more, the first, asks for the model.
+    assert len(service.requests) == 1 + {1500: 4, 20: 2, 1: 1}[size[0]]
 
 
 def test_sides_of_tiles_keep_the_limits():
@@ -104,16 +97,25 @@ def test_sides_of_tiles_keep_the_limits():
 
 def test_smaller_tiles_and_reduced_photos(address, service):
     with RemotePredictor(address, tile=64) as predictor:
-        predictor.sigma_px(photo(128, 64))
-        assert len(service.requests) == 2
+        predictor.sigma_px(photo(128, 64), max_side=0)
+        assert len(service.requests) == 2  # with a size given, nothing is asked before
     image = np.full((100, 200, 3), 51, np.uint8)
-    with RemotePredictor(address, max_side=50) as predictor:
-        prediction = predictor.predict(image)
+    with RemotePredictor(address) as predictor:
+        prediction = predictor.predict(image, max_side=50)
     assert prediction.metadata.sigma_max_px == 28 and prediction.metadata.model == "fake"
     np.testing.assert_allclose(prediction.sigma_px, 4 * 7 * 0.2, atol=4 * STEP)
-    for options in ({"tile": 40}, {"max_side": 2}):
-        with pytest.raises(ValueError, match="16"):
-            RemotePredictor(address, **options)
+    with pytest.raises(ValueError, match="16"):
+        RemotePredictor(address, tile=40)
+
+
+def test_the_size_that_the_servers_model_recommends_is_taken(address, service):
+    service.model["recommended_side"] = 50
+    image = np.full((100, 200, 3), 51, np.uint8)
+    with RemotePredictor(address) as predictor:
+        assert predictor.predict(image).metadata.max_side == 50
+        assert predictor.predict(image, max_side=0).metadata.max_side is None
+        service.model["recommended_side"] = None  # a new version without one
+        assert predictor.predict(image).metadata.max_side is None
 
 
 def test_no_map_is_made_of_two_models(address, service):
@@ -123,17 +125,20 @@ def test_no_map_is_made_of_two_models(address, service):
     service.before = new_version
     with RemotePredictor(address, tile=64) as predictor:
         image = photo(128, 64)
-        prediction = predictor.predict(image)
+        prediction = predictor.predict(image, max_side=0)
         assert prediction.metadata.model == "new" and len(service.requests) == 4
         service.before = lambda number, _: service.model.update(model=str(number))
-        with pytest.raises(ServingError, match="must come from one model") as raised:
+        with pytest.raises(ModelChanged, match="must come from one model") as raised:
             predictor.predict(image)
         assert raised.value.code == "ABORTED"
 
 
 def test_answers_of_another_model_are_refused(address, service):
     with RemotePredictor(address) as predictor:
-        for change in ({"encoding": "other"}, {"sigma_max_px": 9.0}):
+        for change in (
+            {"encoding": "other"}, {"sigma_max_px": 9.0}, {"recommended_side": 3},
+            {"recommended_side": "large"},
+        ):  # fmt: skip
             before = dict(service.model)
             service.model.update(change)
             with pytest.raises(ServingError, match="not of this model") as raised:
@@ -141,7 +146,7 @@ def test_answers_of_another_model_are_refused(address, service):
             assert raised.value.code == "INTERNAL"
             service.model = before
         with pytest.raises(ServingError, match="lacks nothing"):
-            predictor.client.predict_encoded([encode_png(photo())], ("nothing",))
+            predictor.backend.client.predict_encoded([encode_png(photo())], ("nothing",))
     with pytest.raises(DataFileError, match="it.jpg: must be a photo"):
         RemotePredictor(address).predict_bytes(b"no photo", "it.jpg")
 
@@ -184,41 +189,55 @@ def test_unavailable_is_tried_again_and_nothing_else_is(address, service):
             assert raised.value.code == status.name and len(service.requests) == 1
 
 
-def test_retries_end(address, service):
+class Clock(threading.Event):
+    """Of a client: its pauses pass at once, and are what it takes for the time."""
+
+    def __init__(self, monkeypatch, asked):
+        super().__init__()
+        self.now, self.pauses = 100.0, []
+        clock = types.SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr(connection, "time", clock)
+        asked._closed = self
+
+    def wait(self, timeout=None):
+        self.pauses.append(timeout)
+        self.now += timeout
+        return False
+
+
+def test_retries_end(address, service, monkeypatch):
     service.before = lambda *_: UNAVAILABLE
-    with Client(address, ClientOptions(retry_s=0.2, **QUICK)) as asked:
-        with pytest.raises(ServingError, match=r"still loading \(tried \d+ times in 0 s\)") as end:
+    options = ClientOptions(retry_s=12, backoff_first_s=1, backoff_max_s=4, jitter=0)
+    with Client(address, options) as asked:
+        Clock(monkeypatch, asked)
+        # After 0, 1, 3, 7 and 11 s; the next pause would end at 15 s.
+        with pytest.raises(ServingError, match=r"still loading \(tried 5 times in 11 s\)") as end:
             asked.predict_images(photo()[None] / 255)
-        assert end.value.code == "UNAVAILABLE" and len(service.requests) > 2
-        service.requests.clear()
+        assert end.value.code == "UNAVAILABLE" and len(service.requests) == 5
         with pytest.raises(ServingError):
             asked.predict_images(photo()[None] / 255, retry_s=0)
-        assert len(service.requests) == 1
+        assert len(service.requests) == 6
 
 
 def test_pauses_double_and_vary(address, service, monkeypatch):
-    pauses = []
-
-    class Clock(threading.Event):
-        def wait(self, seconds):
-            pauses.append(seconds)
-
     service.before = lambda number, _: UNAVAILABLE if number < 9 else None
     with Client(address, ClientOptions(backoff_first_s=1, backoff_max_s=8, jitter=0.25)) as asked:
-        asked._closed = Clock()
+        clock = Clock(monkeypatch, asked)
         asked.predict_images(photo()[None] / 255)
     middle = np.array([1, 2, 4, 8, 8, 8, 8, 8])
-    assert (np.abs(np.array(pauses) / middle - 1) <= 0.25).all() and len(set(pauses)) == 8
+    assert (np.abs(np.array(clock.pauses) / middle - 1) <= 0.25).all()
+    assert len(set(clock.pauses)) == 8
 
 
 def test_a_deadline_is_kept_and_not_tried_again(address, service):
-    service.before = lambda *_: time.sleep(1)
+    ended = threading.Event()
+    service.before = lambda *_: ended.wait() and None
     with Client(address, ClientOptions(timeout_s=0.1)) as asked:
         with pytest.raises(ServingError, match="more time") as raised:
             asked.predict_images(photo()[None] / 255)
+        ended.set()
         assert raised.value.code == "DEADLINE_EXCEEDED"
-    time.sleep(0.1)
-    assert len(service.requests) == 1
+    assert len(service.requests) <= 1  # none where the machine is so busy that it never arrived
 
 
 def test_a_server_that_comes_back(service):
@@ -238,14 +257,19 @@ def test_a_server_that_comes_back(service):
         )
         thread.start()
         with serving(service, port):
-            thread.join(30)
+            thread.join()
     assert len(replies) == 1
 
 
 def test_closing_ends_calls_under_way(address, service):
-    started = threading.Event()
-    service.before = lambda *_: started.set() or time.sleep(1)
+    started, ended = threading.Event(), threading.Event()
     asked, errors = Client(address), []
+
+    def hang(*_):
+        started.set()
+        ended.wait()
+
+    service.before = hang
 
     def call():
         try:
@@ -255,9 +279,10 @@ def test_closing_ends_calls_under_way(address, service):
 
     thread = threading.Thread(target=call)
     thread.start()
-    assert started.wait(10)
+    started.wait()
     asked.close()
-    thread.join(10)
+    thread.join()
+    ended.set()
     assert errors == ["CANCELLED"]
     with pytest.raises(ServingError, match="closed"):
         asked.status()
@@ -323,6 +348,9 @@ def test_options_that_contradict_are_refused(tmp_path):
 
 
 def test_metadata_are_json_of_the_contract():
-    from dmenet_tf.prediction.map_files import Metadata
+    from dmenet_tf.prediction.metadata import Metadata
 
-    assert set(json.loads(Metadata("m", "paper").to_json())) == set(contract.MODEL_FIELDS)
+    plain = json.loads(Metadata("m", "paper").to_json())
+    assert tuple(plain) == contract.MODEL_FIELDS
+    advised = json.loads(Metadata("m", "paper", recommended_side=320).to_json())
+    assert tuple(advised) == contract.MODEL_FIELDS + contract.OPTIONAL_MODEL_FIELDS

@@ -13,6 +13,7 @@ from PIL import Image
 from dmenet_tf.prediction.local import Predictor
 from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
 from tests.support.fake_service import FakeService, brightness, serving
+from tests.support.rounding import tolerance
 from tests.support.server_process import ServerProcess
 
 pytest.importorskip("serving.server")
@@ -22,6 +23,12 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def local(exported):
     return Predictor(exported[0])
+
+
+@pytest.fixture(scope="module")
+def rounding(exported):
+    """What maps of the same network may differ by, in `defocus`."""
+    return tolerance(exported[0].model, photo(96, 112), 0.03)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ SIZES = (
 
 
 @pytest.mark.parametrize("size, dtype", SIZES)
-def test_maps_equal_local_prediction(local, address, size, dtype):
+def test_maps_equal_local_prediction(local, address, rounding, size, dtype):
     image = photo(*size, dtype)
     expected = local.sigma_px(image)
     assert expected.std() > 0.01 or size == (1, 3)
@@ -68,20 +75,20 @@ def test_maps_equal_local_prediction(local, address, size, dtype):
         as_file = remote.predict(image)
     with RemotePredictor(address, exact=True) as remote:
         exact, defocus = remote.sigma_px(image), remote.defocus(image)
-    # The contract's bound is of `defocus`, sigma / 7.
-    assert np.abs(exact - expected).max() <= 7e-5
-    assert np.abs(defocus - local.defocus(image)).max() <= 1e-5
-    assert np.abs(as_file.sigma_px - expected).max() <= SIGMA_STEP_PX
+    assert np.abs(exact - expected).max() <= 7 * rounding
+    assert np.abs(defocus - local.defocus(image)).max() <= rounding
+    # Half a step of the file, and rounding.
+    assert np.abs(as_file.sigma_px - expected).max() <= SIGMA_STEP_PX / 2 + 7 * rounding
     assert as_file.metadata == local.predict(image).metadata
 
 
-def test_a_reduced_photo_is_the_same_too(local, address):
+def test_a_reduced_photo_is_the_same_too(local, address, rounding):
     image = photo(120, 200)
-    local.max_side = 100
-    expected = local.sigma_px(image)
-    local.max_side = None
-    with RemotePredictor(address, max_side=100) as remote:
-        assert np.abs(remote.sigma_px(image) - expected).max() <= 2 * SIGMA_STEP_PX
+    expected = local.sigma_px(image, max_side=100)
+    with RemotePredictor(address) as remote:
+        sigma_px = remote.sigma_px(image, max_side=100)
+    # Half the size: twice the sigma, and twice its errors; the guided filter may double them.
+    assert np.abs(sigma_px - expected).max() <= 4 * (SIGMA_STEP_PX / 2 + 7 * rounding)
 
 
 def test_what_the_server_says(address):
@@ -96,7 +103,7 @@ def test_what_the_server_says(address):
             RemotePredictor(address, ClientOptions(**wrong)) as remote,
             pytest.raises(ServingError) as raised,
         ):
-            remote.ask_metadata()
+            remote.backend.ask_metadata()
         assert raised.value.code == "NOT_FOUND"
 
 
@@ -120,14 +127,14 @@ def test_tls_and_mutual_tls(tmp_path):
                 RemotePredictor(address, ClientOptions(retry_s=0, **wrong)) as remote,
                 pytest.raises(ServingError, match="expect TLS") as raised,
             ):
-                remote.ask_metadata()
+                remote.backend.ask_metadata()
             assert raised.value.code == "UNAVAILABLE"
 
 
 # --- a server that is killed -------------------------------------------------------------------
 
 
-def test_a_folder_run_survives_kill_9_of_the_server(models, local, tmp_path):
+def test_a_folder_run_survives_kill_9_of_the_server(models, local, rounding, tmp_path):
     photos = {f"{n}.png": photo(200 + n, 240) for n in range(30)}
     (tmp_path / "in").mkdir()
     for name, image in photos.items():
@@ -144,9 +151,9 @@ def test_a_folder_run_survives_kill_9_of_the_server(models, local, tmp_path):
             assert run.poll() is None, run.communicate()
             time.sleep(0.005)
         server.kill()
-        assert len(list(out.glob("*.npy"))) < 25  # in the middle
+        assert len(list(out.glob("*.npy"))) < len(photos)  # in the middle
         with ServerProcess(models, port=int(server.address.rpartition(":")[2])):
-            output, error = run.communicate(timeout=90)
+            output, error = run.communicate()
     assert run.returncode == 0, error
     assert "30 photos: 30 written" in output
     assert error.count("UNAVAILABLE") >= 1 and "trying again" in error
@@ -155,4 +162,5 @@ def test_a_folder_run_survives_kill_9_of_the_server(models, local, tmp_path):
     assert left == {f"{n}{end}" for n in photos for end in (".sigma.npy", ".json")} | tables
     for name, image in photos.items():
         sigma_px = np.load(out / f"{name}.sigma.npy")
-        assert np.abs(sigma_px - local.sigma_px(image)).max() <= SIGMA_STEP_PX, name
+        bound = SIGMA_STEP_PX / 2 + 7 * rounding
+        assert np.abs(sigma_px - local.sigma_px(image)).max() <= bound, name

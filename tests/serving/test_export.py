@@ -1,360 +1,58 @@
-"""Export: what is written, what is refused, and that nothing half made is ever published."""
+"""The command that exports: what it makes of its options."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-
-import cv2
-import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
-import tensorflow as tf
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-from tensorflow_serving.apis import prediction_log_pb2
-
-from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
-from data_gen.scenes.photographs import load_photographs
-from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.prediction.local import Predictor
-from dmenet_tf.prediction.map_files import Metadata
-from dmenet_tf.prediction.summaries import measure
-from dmenet_tf.weights.load import AUTHORS_TERMS, TrainedModel
+from dmenet_tf.training import checkpoints
+from dmenet_tf.weights import load
 from serving import contract, export
-from serving.exporting import verification
-from tests.support.lively import lively
-
-PHOTO = load_photographs()["chelsea"][50:171, 100:261]  # 121 x 161: no multiples of 16
-
-
-def trained_model():
-    return TrainedModel(lively(build_blur_estimation(0.03)), "paper", "runs/some", "0123456789ab")
-
-
-@pytest.fixture(scope="module")
-def trained(exported):
-    return exported[0]
-
-
-@pytest.fixture(scope="module")
-def folder(exported):
-    return exported[1] / contract.MODEL_NAME / "1"
-
-
-@pytest.fixture(scope="module")
-def served(folder):
-    with verification.SessionModel(folder) as model:
-        yield model
-
-
-def encoded(image, suffix=".png"):
-    return cv2.imencode(suffix, image[..., ::-1])[1].tobytes()
-
-
-def as_float(image):
-    return image[None].astype(np.float32) / np.float32(255)
-
-
-def sigma_of_png(data):
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert stored.dtype == np.uint16 and stored.ndim == 2
-    return stored * (contract.SIGMA_MAX_PX / contract.PNG_MAX)
-
-
-def test_the_contract_speaks_the_projects_units():
-    assert contract.SIGMA_MAX_PX == SIGMA_MAX_PX
-    assert tuple(Metadata.__dataclass_fields__) == contract.MODEL_FIELDS
-
-
-def test_signatures_are_the_contracts(served):
-    for signature in contract.INPUTS:
-        described = served.signatures[signature]
-        for expected, found in (
-            (contract.INPUTS[signature], described.inputs),
-            (contract.OUTPUTS[signature], described.outputs),
-        ):
-            assert set(found) == set(expected)
-            for name, (dtype, shape) in expected.items():
-                assert tf.as_dtype(found[name].dtype).name == dtype
-                rank = [None if d.size == -1 else d.size for d in found[name].tensor_shape.dim]
-                assert tuple(rank) == shape, name
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 39), (16, 32), (47, 33)])
-def test_pixels_give_the_local_map(served, trained, size):
-    image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
-    outputs = served(contract.SIGNATURE_IMAGES, as_float(image))
-    local = Predictor(trained)
-    np.testing.assert_allclose(outputs["defocus"][0, ..., 0], local.defocus(image), atol=1e-6)
-    np.testing.assert_allclose(outputs["sigma_px"][0, ..., 0], local.sigma_px(image), atol=1e-5)
-    assert json.loads(outputs["model"][0])["model"] == "0123456789ab"
-
-
-def test_a_batch_gives_each_images_map(served):
-    images = np.random.default_rng(2).random((3, 20, 35, 3), np.float32)
-    together = served(contract.SIGNATURE_IMAGES, images)["sigma_px"]
-    for image, sigma_px in zip(images, together, strict=True):
-        alone = served(contract.SIGNATURE_IMAGES, image[None])["sigma_px"][0]
-        np.testing.assert_allclose(sigma_px, alone, atol=1e-4)  # other kernels for a batch
-
-
-def test_files_of_several_sizes_give_the_local_maps_and_figures(served, trained):
-    images = [PHOTO, PHOTO[:40, :33], PHOTO[:1, :1]]
-    outputs = served(contract.SIGNATURE_ENCODED, [encoded(image) for image in images])
-    local = Predictor(trained)
-    for i, image in enumerate(images):
-        sigma_px = local.sigma_px(image)
-        np.testing.assert_allclose(
-            sigma_of_png(outputs["sigma_png"][i]), sigma_px, atol=contract.SIGMA_MAX_PX / 65535
-        )
-        assert tuple(outputs["size_px"][i]) == image.shape[:2]
-        figures = measure(sigma_px, contract.SHARP_BELOW_PX, contract.SIGMA_MAX_PX)
-        step = contract.SIGMA_MAX_PX / contract.PNG_MAX
-        assert outputs["share_sharp"][i] == pytest.approx(figures["share_sharp"], abs=1e-3)
-        assert outputs["median_sigma_px"][i] == pytest.approx(figures["median_sigma_px"], abs=step)
-        assert outputs["focus_score"][i] == pytest.approx(figures["focus_score"], abs=step)
-    assert np.ptp(local.sigma_px(PHOTO)) > 1  # the maps that agree are no constants
-
-
-def test_a_jpeg_is_decoded_to_the_pixels_that_pillow_gives(served):
-    import io
-
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(PHOTO).save(file, "JPEG", quality=85)
-    pixels = np.asarray(Image.open(file))
-    outputs = served(contract.SIGNATURE_ENCODED, [file.getvalue(), encoded(pixels)])
-    assert outputs["sigma_png"][0] == outputs["sigma_png"][1]
-
-
-def test_16_bit_grey_and_alpha(served):
-    deep = (PHOTO.astype(np.uint16) * 257)[..., ::-1]
-    alpha = np.dstack([PHOTO[..., ::-1], np.full(PHOTO.shape[:2], 9, np.uint8)])
-    grey = PHOTO[..., 0]
-    files = [cv2.imencode(".png", image)[1].tobytes() for image in (deep, alpha, grey)]
-    outputs = served(contract.SIGNATURE_ENCODED, [encoded(PHOTO), *files])["sigma_png"]
-    assert outputs[0] == outputs[1] == outputs[2]
-    as_colour = served(contract.SIGNATURE_ENCODED, [encoded(np.dstack([grey] * 3))])
-    assert outputs[3] == as_colour["sigma_png"][0]
-
-
-def png_that_declares(width, height):
-    """A PNG of 33 bytes and more, whose header declares a size of its own."""
-    whole = bytearray(encoded(PHOTO[:8, :8]))
-    whole[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return bytes(whole)
-
-
-def jpeg_that_declares(width, height):
-    whole = bytearray(encoded(PHOTO[:8, :8], ".jpg"))
-    start = whole.index(b"\xff\xc0")
-    whole[start + 5 : start + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
-    return bytes(whole)
+from serving.exporting import publishing
 
 
 @pytest.mark.parametrize(
-    ("data", "rule"),
+    ("arguments", "code", "message"),
     [
-        (b"", "must be a JPEG or PNG"),
-        (b"no image at all, only words that go on and on", "must be a JPEG or PNG"),
-        (encoded(PHOTO)[:-500], "PNG"),
-        (encoded(PHOTO, ".jpg")[:-500], "JPEG"),
-        (encoded(PHOTO)[:40], "PNG"),
-        (png_that_declares(60_000, 60_000), "1 to 16384 px"),
-        (png_that_declares(2**31 + 5, 8), "1 to 16384 px"),
-        (png_that_declares(8, 0), "1 to 16384 px"),
-        (png_that_declares(2000, 1001), "at most 2000000 pixels"),
-        (jpeg_that_declares(2000, 1001), "at most 2000000 pixels"),
-        (jpeg_that_declares(60_000, 60_000), "1 to 16384 px"),
+        ([], 2, "--weights"),
+        (
+            ["--wieghts", "run", "--out", "o"],
+            2,
+            "unknown option --wieghts; did you mean --weights?",
+        ),
+        (["--weights", ".", "--out", "o", "--version", "x"], 2, "invalid int"),
+        (["--weights", ".", "-o", "o", "--version", "0"], 2, "from 1 to"),
+        (["--weights", ".", "-o", "o", "--max-side", "7"], 2, "at least 16 px"),
+        (["--weights", "nowhere", "--out", "o"], 1, "there is no nowhere"),
+        (["--checkpoint", "nowhere", "-o", "o"], 1, "there is no nowhere"),
     ],
 )
-def test_what_is_no_image_or_too_large_is_refused(served, data, rule):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=rule):
-        served(contract.SIGNATURE_ENCODED, [encoded(PHOTO), data])
-
-
-@pytest.mark.parametrize(
-    ("images", "rule"),
-    [
-        (np.full((1, 4, 4, 3), np.nan, np.float32), r"RGB in \[0, 1\]"),
-        (np.full((1, 4, 4, 3), 1.01, np.float32), r"RGB in \[0, 1\]"),
-        (np.full((1, 4, 4, 3), -0.01, np.float32), r"RGB in \[0, 1\]"),
-        (np.zeros((0, 4, 4, 3), np.float32), "there must be an image"),
-        (np.zeros((1, 4, 0, 3), np.float32), "1 to 16384 px"),
-        (np.zeros((1, 1, 16_385, 3), np.float32), "1 to 16384 px"),
-        (np.zeros((1, 2000, 1001, 3), np.float32), "at most 2000000 pixels"),
-    ],
-)
-def test_pixels_beyond_the_limits_are_refused(served, images, rule):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=rule):
-        served(contract.SIGNATURE_IMAGES, images)
-
-
-def test_the_reply_to_the_largest_image_fits_the_default_message():
-    """The bound itself: what the graph's own encoder makes of noise, which nothing compresses."""
-    rng = np.random.default_rng(0)
-    for height in (1414, contract.MAX_SIDE_PX):
-        width = contract.MAX_PIXELS // height
-        noise = tf.constant(rng.integers(0, 65536, (height, width, 1), dtype=np.uint16))
-        size = len(tf.io.encode_png(noise, 3).numpy())
-        assert 2 * height * width < size < contract.DEFAULT_MESSAGE_BYTES - 4096
-
-
-def test_operations_are_old_ones_and_run_anywhere(folder):
-    """No Python, no custom operation, no compilation asked for; nothing younger than TF 2.4."""
-    saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    graph = saved.meta_graphs[0].graph_def
-    nodes = list(graph.node) + [n for f in graph.library.function for n in f.node_def]
-    kinds = {node.op for node in nodes}
-    assert {"Conv2D", "DecodePng", "EncodePng"} <= kinds
-    assert not [kind for kind in kinds if "PyFunc" in kind or "Xla" in kind]
-    assert not [n.name for n in nodes if n.attr["_XlaMustCompile"].b]
-    assert not [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
-    assert all(hasattr(tf.raw_ops, kind) for kind in kinds)
-    large = [n.attr["value"].SerializeToString() for n in nodes if n.op == "Const"]
-    large = [value for value in large if len(value) > 1000]
-    assert len(large) >= 15 and len(set(large)) == len(large)  # both signatures share the weights
-
-
-def test_metadata_warmup_and_permissions(folder, served):
-    about = json.loads((folder / contract.METADATA_FILE).read_text())
-    assert about["model"] == "0123456789ab" and about["encoding"] == "paper"
-    assert about["labels"].keys() >= {"defocus", "sigma_px"}
-    assert about["verification"]["defocus"] <= verification.LARGEST_DIFFERENCE
-    assert not (folder / contract.LICENCE_FILE).exists()
-    assert folder.stat().st_mode & 0o777 == 0o755
-    asked = set()
-    for record in tf.data.TFRecordDataset(str(folder / contract.WARMUP_FILE)):
-        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        assert request.model_spec.name == contract.MODEL_NAME
-        signature = request.model_spec.signature_name
-        (name,) = contract.INPUTS[signature]
-        served(signature, tf.make_ndarray(request.inputs[name]))
-        asked.add(signature)
-    assert asked == set(contract.INPUTS)
-
-
-def test_the_authors_unit_and_terms(exported_released):
-    folder = exported_released[1] / contract.MODEL_NAME / "1"
-    assert (folder / contract.LICENCE_FILE).read_text().strip() == AUTHORS_TERMS
-    with verification.SessionModel(folder) as served:
-        outputs = served(contract.SIGNATURE_IMAGES, as_float(PHOTO))
-    expected = ENCODINGS["released"].label_to_sigma(outputs["defocus"])
-    assert expected.max() > 1 and expected.min() == 0
-    np.testing.assert_allclose(outputs["sigma_px"], expected, atol=1e-5)
-    assert json.loads(outputs["model"][0])["licence"] == AUTHORS_TERMS
-
-
-# --- publishing ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Publishing without the graph."""
-    monkeypatch.setattr(export, "_write", lambda trained, f: (f / "assets.extra").mkdir())
-    monkeypatch.setattr(verification, "verify", lambda folder, trained: {"defocus": 0.0})
-
-
-def test_versions_count_on(tmp_path, trained, quick):
-    out = tmp_path / "models" / "dmenet"
-    (out / "notes").mkdir(parents=True)
-    assert [export.export(trained, out).name for _ in range(2)] == ["1", "2"]
-    assert export.export(trained, out, 40).name == "40"
-    assert export.export(trained, out).name == "41"
-    with pytest.raises(ValueError, match=r"published once.*--version 40.*free one is 42"):
-        export.export(trained, out, 40)
-    with pytest.raises(ValueError, match="from 1 to"):
-        export.export(trained, out, 0)
-    assert sorted(p.name for p in out.iterdir()) == ["1", "2", "40", "41", "notes"]
-
-
-def test_a_mismatch_publishes_nothing(tmp_path, trained, monkeypatch):
-    """The Keras model changes after it was written: the check must see it."""
-    write = export._write
-
-    def write_then_change(trained, folder):
-        write(trained, folder)
-        kernel = other.model.get_layer("conv1_1").kernel
-        kernel.assign(1.05 * np.asarray(kernel))
-
-    other = trained_model()
-    monkeypatch.setattr(export, "_write", write_then_change)
-    with pytest.raises(export.PublishError, match="must answer as the Keras model"):
-        export.export(other, tmp_path / "dmenet")
-    assert list((tmp_path / "dmenet").iterdir()) == []
-
-
-def test_weights_that_are_not_finite_are_not_published(tmp_path):
-    spoiled = trained_model()
-    bias = spoiled.model.get_layer("conv3_2").bias
-    bias.assign(np.where(np.arange(bias.shape[0]) == 1, np.nan, np.asarray(bias)))
-    with pytest.raises(export.PublishError, match="finite; received 1 NaN or infinite.*conv3_2"):
-        export.export(spoiled, tmp_path / "dmenet")
-    assert not (tmp_path / "dmenet").exists()
-
-
-def test_a_killed_export_leaves_nothing_that_a_server_sees(tmp_path, trained, quick):
-    out = tmp_path / "dmenet"
-    script = """if True:
-        import sys, time, types
-        from pathlib import Path
-        from serving import export
-        from serving.exporting import verification
-        def write(trained, folder):
-            (folder / "saved_model.pb").write_bytes(b"half")
-            print("writing", flush=True)
-            time.sleep(60)
-        export._write = write
-        export._check_finite = lambda model: None
-        export.export(types.SimpleNamespace(model=None), sys.argv[1])
-    """
-    child = subprocess.Popen(
-        [sys.executable, "-c", script, str(out)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    assert child.stdout.readline() == b"writing\n"
-    with pytest.raises(ValueError, match="one program at a time"):
-        export.export(trained, out)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    assert not [p for p in out.iterdir() if p.name.isdecimal()]
-    assert export.export(trained, out).name == "1"
-    assert [p.name for p in out.iterdir()] == ["1"]
-
-
-def test_the_version_appears_whole(tmp_path, trained, quick, monkeypatch):
-    """What a watching server sees at any time: nothing, or everything."""
-    out, seen = tmp_path / "dmenet", []
-    write = export._write_metadata
-
-    def watched(*arguments):
-        seen.append([p.name for p in out.iterdir() if p.name.isdecimal()])
-        write(*arguments)
-        seen.append([p.name for p in out.iterdir() if p.name.isdecimal()])
-
-    monkeypatch.setattr(export, "_write_metadata", watched)
-    folder = export.export(trained, out)
-    assert seen == [[], []] and (folder / contract.METADATA_FILE).is_file()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "--checkpoint"),
-        (["--checkpoint", "nowhere", "--out", "o"], "there is no nowhere"),
-        (["--checkpoint", ".", "--out", "o", "--version", "0"], "from 1 to"),
-        (["--checkpoint", ".", "--out", "o", "--version", "x"], "invalid int"),
-    ],
-)
-def test_wrong_options_are_one_line(capsys, monkeypatch, tmp_path, arguments, message):
+def test_wrong_options_are_one_line(capsys, monkeypatch, tmp_path, arguments, code, message):
     monkeypatch.chdir(tmp_path)
-    assert export.main(arguments) == 1
+    assert export.main(arguments) == code
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_the_options_reach_the_publisher_and_the_next_command_is_named(
+    monkeypatch, tmp_path, exported, capsys
+):
+    received = []
+
+    def publish(*arguments):
+        received.append(arguments)
+        return exported[1] / contract.MODEL_NAME / "1"
+
+    monkeypatch.setattr(publishing, "publish", publish)
+    monkeypatch.setattr(load, "load_weights", lambda path, which: (path, which))
+    out = tmp_path / "models" / "mine"
+    options = ["--weights", str(tmp_path), "-o", str(out), "--version", "7", "--max-side", "320"]
+    assert export.main([*options, "--last"]) == 0
+    assert export.main(options[:4]) == 0
+    assert received == [
+        ((str(tmp_path), checkpoints.LATEST), out, 7, 320),
+        ((str(tmp_path), checkpoints.BEST), out, None, None),
+    ]
+    printed = capsys.readouterr().out
+    assert f"next: dmenet serve --models {out.parent}\n" in printed
+    assert "clients ask for the model 'dmenet'; this one is 'mine'" in printed

@@ -1,12 +1,24 @@
-"""models.config: what is known is read, what is not is refused."""
+"""models.config: what is known is read, anything else is refused."""
 
 from pathlib import Path
 
 import pytest
 
-from serving.embedded.model_config import ConfigError, models_in, read_config
+pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
+
+from google.protobuf import text_format
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.embedded.model_config import PLATFORM, ConfigError, models_in, read_config
 from tests.support.tiny_models import write_model
 
+# No deadline: how fast the machine is proves nothing.
+PROPERTY = settings(deadline=None, derandomize=True)
+VERSIONS = st.integers(1, 2**63 - 1)
+COUNTS = st.integers(1, 2**32 - 1)
+NAMES = st.text("abcxyz-_. 0\"'\\é", min_size=1)
 ENTRY = 'config {{ name: "{0}" base_path: "{0}" model_platform: "tensorflow" {1} }}'
 
 
@@ -86,7 +98,7 @@ def test_a_folder_of_models(tmp_path):
 
 
 def test_a_folder_that_is_none_of_models(tmp_path):
-    with pytest.raises(ConfigError, match=r"serving\.export"):
+    with pytest.raises(ConfigError, match="dmenet export"):
         models_in(tmp_path)
     write_model(tmp_path / "dmenet", 1)
     for folder in (tmp_path / "dmenet", tmp_path / "dmenet" / "1"):
@@ -94,3 +106,62 @@ def test_a_folder_that_is_none_of_models(tmp_path):
             models_in(folder)
     with pytest.raises(ConfigError, match="there is no folder"):
         models_in(tmp_path / "none")
+
+
+# --- any configuration --------------------------------------------------------------------------
+
+
+def written(folder, name="a", base_path="a", **fields) -> Path:
+    """A file with one model, by the official message, so that text is escaped as it must be."""
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=name, base_path=base_path, model_platform=PLATFORM, **fields
+    )
+    path = folder / "models.config"
+    path.write_text(text_format.MessageToString(config, as_utf8=True), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of files that are written anew by each of a test's many calls."""
+    return tmp_path_factory.mktemp("configs")
+
+
+@PROPERTY
+@given(name=NAMES, base_path=NAMES, labels=st.dictionaries(NAMES, VERSIONS, max_size=4))
+def test_names_and_labels_are_read_as_they_were_written(folder, name, base_path, labels):
+    (model,) = read_config(written(folder, name, base_path, version_labels=labels))
+    assert (model.name, model.folder, model.labels) == (name, folder / base_path, labels)
+
+
+@PROPERTY
+@given(found=st.sets(VERSIONS), count=COUNTS, asked=st.sets(VERSIONS, min_size=1))
+def test_a_policy_chooses_among_the_versions_that_are_there(folder, found, count, asked):
+    def wanted(policy):
+        (model,) = read_config(written(folder, model_version_policy=policy))
+        return model.wanted(found)
+
+    assert wanted({"all": {}}) == found
+    assert wanted({"specific": {"versions": asked}}) == found & asked
+    assert wanted({}) == {*sorted(found)[-1:]}
+    latest = wanted({"latest": {"num_versions": count}})
+    assert latest <= found and len(latest) == min(count, len(found))
+    assert all(kept > left for kept in latest for left in found - latest)
+
+
+WORDS = (
+    *("model_config_list", "config", "name", "base_path", "model_version_policy", "specific"),
+    *("versions", "latest", "{", "}", ":", '"a"', "7", "#", "\n"),
+)
+
+
+@PROPERTY
+@given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join)))
+def test_any_text_is_read_or_refused_with_its_name(folder, text):
+    path = folder / "any.config"
+    path.write_text(text, encoding="utf-8")
+    try:
+        assert read_config(path)
+    except ConfigError as error:
+        assert str(error).startswith(str(path))

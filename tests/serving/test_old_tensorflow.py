@@ -22,7 +22,7 @@ from data_gen.scenes.photographs import load_photographs
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
-from serving.export import export
+from serving.exporting.publishing import publish
 from tests.support import exchange
 from tests.support.lively import lively
 from tests.support.old_tensorflow import LOAD, SESSION
@@ -62,7 +62,7 @@ def version(request, tmp_path_factory):
         return Path(os.environ[MODEL_VARIABLE]).resolve()
     model = lively(build_blur_estimation(0.03))
     trained = TrainedModel(model, request.param, "runs/some", "0123456789ab")
-    return export(trained, tmp_path_factory.mktemp("old") / "dmenet")
+    return publish(trained, tmp_path_factory.mktemp("old") / "dmenet")
 
 
 @pytest.fixture(scope="module")

@@ -6,31 +6,21 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import grpc
 import numpy as np
 import pytest
 from PIL import Image
 
+from data_gen.exit_codes import FAILED, INTERRUPTED, SKIPPED, USAGE
 from dmenet_tf import predict
-from dmenet_tf.prediction import folders
+from dmenet_tf.prediction import backends, folders
 from dmenet_tf.prediction.map_files import read_map
-from tests.support.fake_service import FakeService, brightness, serving
+from serving import backend
+from tests.support.fake_service import brightness
 
 RNG = np.random.default_rng(0)
 STEP = 7 / 65535
-
-
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def address(service):
-    with serving(service) as address:
-        yield address
 
 
 @pytest.fixture
@@ -89,27 +79,40 @@ def test_a_folder_is_done_once_and_again_for_a_new_model(
     np.testing.assert_allclose(values, brightness(photos["1.png"] / 255), atol=1e-5)
 
 
-def test_several_at_a_time_and_never_more(tmp_path, address, service, photos):
-    lock, now, most = threading.Lock(), 0, 0
+def together(service, jobs):
+    """Calls wait for one another, `jobs` at a time; gives a function that tells the most at once.
 
-    def counted(*_):
+    12 photos are a multiple of `jobs`. The first call, which asks for the model, comes alone.
+    """
+    lock, barrier = threading.Lock(), threading.Barrier(jobs)
+    first, now, most = len(service.requests) + 1, 0, 0
+
+    def counted(number, _):
         nonlocal now, most
+        if number == first:
+            return
         with lock:
             now += 1
             most = max(most, now)
-        time.sleep(0.05)
+        barrier.wait()
         with lock:
             now -= 1
 
     service.before = counted
-    for jobs in (1, 3):
-        now, most = 0, 0
-        command = (tmp_path / "in", "-o", tmp_path / f"out{jobs}", "--server", address)
-        assert run(*command, "--jobs", jobs) == 0
-        assert most == jobs
+    return lambda: most
 
 
-def test_not_more_photos_are_read_than_are_under_way(tmp_path, address, photos, monkeypatch):
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_several_at_a_time_and_never_more(tmp_path, address, service, photos, jobs):
+    most = together(service, jobs)
+    command = (tmp_path / "in", "-o", tmp_path / "out", "--server", address)
+    assert run(*command, "--jobs", jobs) == 0
+    assert most() == jobs
+
+
+def test_not_more_photos_are_read_than_are_under_way(
+    tmp_path, address, service, photos, monkeypatch
+):
     read, write = folders.read, folders.Folder._write_photo
     lock, held, most = threading.Lock(), 0, 0
 
@@ -126,6 +129,7 @@ def test_not_more_photos_are_read_than_are_under_way(tmp_path, address, photos, 
         with lock:
             held -= 1
 
+    together(service, 2)
     monkeypatch.setattr(folders, "read", counted_read)
     monkeypatch.setattr(folders.Folder, "_write_photo", counted_write)
     assert run(tmp_path / "in", "-o", tmp_path / "out", "--server", address, "--jobs", 2) == 0
@@ -139,11 +143,11 @@ def test_a_refused_photo_is_skipped(tmp_path, address, service, photos, capsys):
     service.before = refuse
     (tmp_path / "in/broken.png").write_bytes(b"no photo")
     command = (tmp_path / "in", "-o", tmp_path / "out", "--server", address, "--write", "npy")
-    assert run(*command) == predict.EXIT_UNREADABLE
+    assert run(*command) == SKIPPED
     output = capsys.readouterr()
     assert "13 photos: 11 written, 2 unreadable" in output.out
     assert "the server refuses it" in output.err and "no such photo" in output.err
-    assert run(*command) == predict.EXIT_UNREADABLE  # only broken.png now
+    assert run(*command) == SKIPPED  # only broken.png now
     assert "1 written, 11 already there, 1 unreadable" in capsys.readouterr().out
     check_maps(tmp_path / "out", photos)
 
@@ -171,21 +175,32 @@ def test_an_error_of_the_service_stops_and_the_same_command_continues(
 
 
 def test_ctrl_c_with_photos_under_way(tmp_path, address, service, photos):
-    ended = threading.Event()
-    # Some maps are written; then calls hang, so that there are photos under way at the signal.
-    service.before = lambda number, _: number > 5 and ended.wait(60) and None
+    under_way, ended = threading.Semaphore(0), threading.Event()
+
+    def hang(number, _):
+        # Some maps are written; then calls hang, so that there are photos under way at the signal.
+        if number > 5:
+            under_way.release()
+            ended.wait()
+
+    service.before = hang
     out = tmp_path / "out"
     command = ["-m", "dmenet_tf.predict", str(tmp_path / "in"), "-o", str(out), "--server", address]
     process = subprocess.Popen(
         [sys.executable, *command, "--write", "npy"], stdout=-1, stderr=-1, text=True
     )
-    while len(service.requests) < 9:
-        assert process.poll() is None
-        time.sleep(0.01)
+    # It cannot end by itself while calls hang; where it fails earlier, nothing needs to be waited
+    # for: the process' end releases too.
+    threading.Thread(target=lambda: (process.wait(), under_way.release(4)), daemon=True).start()
+    for _ in range(4):
+        under_way.acquire()
+    assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=50)
-    ended.set()
-    assert process.returncode == predict.EXIT_INTERRUPTED
+    try:
+        _, error = process.communicate()
+    finally:
+        ended.set()
+    assert process.returncode == INTERRUPTED
     assert error == "interrupted; the same command continues\n"
     left = names(out)
     assert not [name for name in left if name.endswith(".tmp")]
@@ -195,26 +210,45 @@ def test_ctrl_c_with_photos_under_way(tmp_path, address, service, photos):
     check_maps(out, photos)
 
 
-def test_wrong_commands_end_in_one_line_and_1(tmp_path, photos, address, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "FIRST_ANSWER_S", 0.1)
+def test_wrong_commands_end_in_one_line(tmp_path, photos, address, capsys, monkeypatch):
+    monkeypatch.setattr(backend, "FIRST_ANSWER_S", 0.1)
     good = [tmp_path / "in", "-o", tmp_path / "out"]
     at = [*good, "--server", address]
-    for command, message in (
-        ([*at, "--weights", "w"], "not allowed with argument"),
-        ([*good, "--server", "localhost"], "HOST:PORT, such as 127.0.0.1:8500"),
-        ([*good, "--server", "127.0.0.1:1"], "127.0.0.1:1: UNAVAILABLE: .*is the server running"),
-        ([*good, "--weights", "w", "--exact"], "--exact goes with --server"),
-        ([*good, "--weights", "w", "--tls-ca", "x"], "--tls-ca goes with --server"),
-        ([*at, "--jobs", "0"], r"--jobs must lie in 1 .. 64; received 0"),
-        ([*at, "--timeout", "0"], "timeout_s must be above 0"),
-        ([*at, "--model-version", "1", "--model-label", "a"], "received both"),
-        ([*at, "--tls-cert", "x"], "certificate and its key go together"),
-        ([*at, "--tls-ca", "nowhere"], "there is no nowhere"),
-        ([*at, "--tile", "100"], "multiple of 16"),
+    gone = "127.0.0.1:1"
+    for command, code, message in (
+        ([*at, "--weights", "w"], USAGE, "not allowed with argument"),
+        ([*at, "--exat"], USAGE, "--exat; did you mean --exact"),
+        ([*good, "--server", "localhost"], USAGE, "HOST:PORT, such as 127.0.0.1:8500"),
+        ([*good, "--weights", "w", "--exact"], USAGE, "--exact goes with --server"),
+        ([*good, "--weights", "w", "--jobs", "2"], USAGE, "--jobs goes with --server"),
+        ([*good, "--weights", "w", "--tls-ca", "x"], USAGE, "--tls-ca goes with --server"),
+        ([*at, "--jobs", "0"], USAGE, r"--jobs must lie in 1 .. 64; received 0"),
+        ([*at, "--timeout", "0"], USAGE, "timeout_s must be above 0"),
+        ([*at, "--model-version", "1", "--model-label", "a"], USAGE, "received both"),
+        ([*at, "--tls-cert", "x"], USAGE, "certificate and its key go together"),
+        ([*at, "--tile", "100"], USAGE, "multiple of 16"),
+        ([*at, "--tls-ca", "nowhere"], FAILED, "there is no nowhere"),
+        ([*good, "--server", gone], FAILED, f"{gone}: UNAVAILABLE: .*is the server running"),
     ):
-        assert run(*command) == 1, command
+        assert run(*command) == code, command
         error = capsys.readouterr().err
         line = error.splitlines()[-1]
         assert line.startswith("error: ") and re.search(message, line), (message, error)
         assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(
+    tmp_path, photos, address, capsys, monkeypatch
+):
+    command = (tmp_path / "in", "-o", tmp_path / "out", "--server", address)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "serving.client", None)  # as where gRPC is missing
+        assert run(*command) == FAILED
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(
+        r'error: a server needs .*pip install -e ".*\[serving\]"', error
+    )
+    monkeypatch.setattr(backends.importlib.metadata, "entry_points", lambda **_: ())
+    assert run(*command) == FAILED
+    assert "no installed package declares how to ask one" in capsys.readouterr().err

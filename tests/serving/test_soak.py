@@ -23,7 +23,7 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.client import Client, ClientOptions, ServingError
-from serving.export import export
+from serving.exporting.publishing import publish
 from tests.support.lively import lively
 from tests.support.server_process import ServerProcess
 
@@ -87,7 +87,7 @@ def test_full_load_for_long(tmp_path):
     if not models:
         models = tmp_path / "models"
         network = lively(build_blur_estimation(0.125))
-        export(TrainedModel(network, "paper", "random", "0" * 12), models / contract.MODEL_NAME)
+        publish(TrainedModel(network, "paper", "random", "0" * 12), models / contract.MODEL_NAME)
     with ServerProcess(models) as server:
         process, sizes = psutil.Process(server.pid), []
         load = Load(server.address)

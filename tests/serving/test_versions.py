@@ -16,7 +16,7 @@ from tests.support.serving_calls import Caller, images_request, model_of, status
 from tests.support.tiny_models import write_model
 
 NAME = contract.MODEL_NAME
-POLL = {"poll_seconds": 0.05}
+POLL = {"polling_s": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +134,8 @@ def write_warmup(folder, *requests):
 
 
 def test_warm_up_replays_the_models_requests(tmp_path, stock):
+    from serving.embedded.loading import warm_up
     from serving.saved_model.session import LoadedModel
-    from serving.saved_model.warmup import warm_up
 
     folder = shutil.copytree(stock / "1", tmp_path / "1")
     model = LoadedModel(folder)
@@ -189,7 +189,7 @@ def test_memory_is_given_back(tmp_path):
     folder = tmp_path / "models" / NAME
     version = write_model(folder, 1, ballast_mb=mb)
     process = psutil.Process()
-    with serve(tmp_path / "models", poll_seconds=3600) as one, Caller(one.port) as caller:
+    with serve(tmp_path / "models", polling_s=3600) as one, Caller(one.port) as caller:
         used = []
         for number in range(2, 10):
             version = version.rename(version.with_name(str(number)))

@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from serving import wire
 
@@ -79,13 +83,67 @@ def test_bytes_are_those_of_the_official_messages():
     assert back.model_spec.WhichOneof("version_choice") == "version_label"
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int64])
-@pytest.mark.parametrize("shape", [(), (0, 3), (4,), (2, 3, 5)])
-def test_arrays_there_and_back(dtype, shape):
-    array = (RNG.random(shape) * 1000).astype(dtype)
+ARRAYS = arrays.arrays(
+    st.sampled_from(["<f4", "<i4", "<i8", ">f4", ">i4", ">i8"]),
+    arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+)
+
+
+@given(ARRAYS)
+def test_arrays_there_and_back(array):
     back = wire.from_tensor(wire.TensorProto.FromString(wire.to_tensor(array).SerializeToString()))
-    assert back.dtype == dtype and back.shape == shape
-    np.testing.assert_array_equal(back, array)
+    assert back.dtype == array.dtype.newbyteorder("<") and back.shape == array.shape
+    # As bits: NaN and -0 too.
+    assert back.tobytes() == array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+
+@given(ARRAYS)
+def test_values_as_lists_are_those_as_contents(array):
+    tensor = wire.to_tensor(array)
+    field = {1: "float_val", 3: "int_val", 9: "int64_val"}[tensor.dtype]
+    getattr(tensor, field).extend(array.ravel().tolist())
+    tensor.tensor_content = b""
+    np.testing.assert_array_equal(wire.from_tensor(tensor), array)
+
+
+@given(st.lists(st.binary(max_size=20), max_size=5))
+def test_bytes_there_and_back(values):
+    tensor = wire.TensorProto.FromString(wire.to_tensor(values).SerializeToString())
+    assert wire.from_tensor(tensor) == values
+
+
+@given(
+    st.builds(
+        wire.TensorProto,
+        dtype=st.integers(0, 30),
+        tensor_content=st.binary(max_size=40),
+        float_val=st.lists(st.floats(width=32), max_size=5),
+        int_val=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5),
+        string_val=st.lists(st.binary(max_size=4), max_size=4),
+    ),
+    st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 6), max_size=4),
+    st.booleans(),
+)
+def test_any_tensor_is_read_or_refused_with_a_rule(tensor, shape, unknown_rank):
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    tensor.tensor_shape.unknown_rank = unknown_rank
+    try:
+        value = wire.from_tensor(tensor)
+    except ValueError as error:
+        assert "must" in str(error) and "received" in str(error)
+    else:
+        assert shape == ([len(value)] if isinstance(value, list) else list(value.shape))
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_a_message_or_refused(data):
+    for message in (wire.PredictRequest, wire.PredictResponse, wire.GetModelStatusResponse):
+        try:
+            read = message.FromString(data)
+        except DecodeError:
+            continue
+        assert message.FromString(read.SerializeToString()) == read
 
 
 def test_an_array_in_any_order_of_memory_and_bytes():
@@ -93,12 +151,6 @@ def test_an_array_in_any_order_of_memory_and_bytes():
     np.testing.assert_array_equal(wire.from_tensor(wire.to_tensor(array)), array)
     swapped = array.astype(">f4")
     np.testing.assert_array_equal(wire.from_tensor(wire.to_tensor(swapped)), array)
-
-
-def test_bytes_there_and_back():
-    values = [b"", b"\0\xff", b"abc"]
-    assert wire.from_tensor(wire.to_tensor(values)) == values
-    assert wire.from_tensor(wire.to_tensor([])) == []
 
 
 def test_lists_of_values_are_read_as_tensorflow_writes_them():

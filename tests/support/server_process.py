@@ -4,6 +4,7 @@ Others round otherwise, and maps of the two could not be held to be equal.
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +18,10 @@ START_SECONDS = 120
 
 
 class ServerProcess:
-    """`with ServerProcess(models) as server`: `address`, `pid`, `kill()`. `port` 0: a free one."""
+    """`with ServerProcess(models) as server`: a server that serves, ended at the end.
+
+    Attributes: `address`, HOST:PORT; `pid`; `log`, the lines that it wrote. `port` 0: a free one.
+    """
 
     def __init__(self, models, *options: str, port: int = 0):
         self.command = [
@@ -32,18 +36,30 @@ class ServerProcess:
             text=True,
             env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(int(IsMklEnabled()))},
         )
-        self.pid, self.address, written = self._process.pid, "", []
-        for line in self._process.stderr:
-            written.append(line)
-            if " serving " in line and "127.0.0.1:" in line:
-                self.address = "127.0.0.1:" + line.split("127.0.0.1:")[1].split()[0]
-                break
+        self.pid, self.address, self.log = self._process.pid, "", []
+        listening = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=[listening], daemon=True)
+        self._reader.start()
+        listening.wait(START_SECONDS)
         if not self.address:
-            raise RuntimeError(f"the server did not start: {''.join(written)}")
-        # Whatever else it writes must not fill the pipe.
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+            self.kill()
+            raise RuntimeError(f"the server did not start: {''.join(self.log)}")
         self._wait_until_serving()
         return self
+
+    def said(self, pattern: str) -> re.Match | None:
+        """Where the log has it."""
+        return re.search(pattern, "".join(self.log))
+
+    def terminate(self) -> None:
+        """SIGTERM; does not wait."""
+        self._process.terminate()
+
+    def wait(self, seconds: float = 60) -> int:
+        """The exit code, once it has ended and the log is whole."""
+        code = self._process.wait(seconds)
+        self._reader.join()
+        return code
 
     def kill(self) -> None:
         """kill -9."""
@@ -51,8 +67,17 @@ class ServerProcess:
         self._process.wait()
 
     def __exit__(self, *_):
-        self._process.terminate()
-        self._process.wait(60)
+        self.terminate()
+        self.wait()
+
+    def _read(self, listening: threading.Event) -> None:
+        for line in self._process.stderr:
+            self.log.append(line)
+            found = re.search(r" serving .*(127\.0\.0\.1:\d+)", line)
+            if found:
+                self.address = found.group(1)
+                listening.set()
+        listening.set()
 
     def _wait_until_serving(self) -> None:
         end = time.monotonic() + START_SECONDS
