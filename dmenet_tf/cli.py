@@ -160,7 +160,8 @@ def _options_of(name: str) -> argparse.ArgumentParser | None:
 def _training_options() -> argparse.ArgumentParser:
     """Those of `dmenet_tf.train`, which imports TensorFlow, from the configuration, which does not:
     every field of its groups is an option."""
-    from dmenet_tf.config import PRESETS, Config
+    from dmenet_tf.config import Config
+    from dmenet_tf.presets import PRESETS
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", help="folder of the run")

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dmenet_tf import config as configuration
-from dmenet_tf.config import PRESETS, Config, DataConfig, NetworkConfig
+from dmenet_tf.config import Config, DataConfig, NetworkConfig
+from dmenet_tf.presets import PRESETS
 from dmenet_tf.train import parse
 
 

@@ -9,9 +9,9 @@ import tensorflow as tf
 from data_gen.optics import ENCODINGS
 from dmenet_tf import config as configuration
 from dmenet_tf import train
-from dmenet_tf.config import PRESETS
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.checkpoints import Checkpoints
 from dmenet_tf.training.trainer import Trainer, build_networks
 from dmenet_tf.weights import published

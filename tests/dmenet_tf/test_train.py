@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from dmenet_tf import config as configuration
 from dmenet_tf import train
-from dmenet_tf.config import PRESETS
+from dmenet_tf.presets import PRESETS
+from dmenet_tf.training import loop
 from dmenet_tf.training.checkpoints import load_blur_estimation
 from dmenet_tf.training.monitoring import NonFiniteLossError
 
@@ -166,7 +167,7 @@ def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    update = train._Loop._update
+    update = loop.Loop._update
 
     def overflow(loop, batch, step):
         report = update(loop, batch, step)
@@ -175,7 +176,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
             kernel.assign(kernel * float("inf"))
         return report
 
-    monkeypatch.setattr(train._Loop, "_update", overflow)
+    monkeypatch.setattr(loop.Loop, "_update", overflow)
     with pytest.raises(
         NonFiniteLossError, match="weights of blur_estimation = .*at step 4.*ckpt-2"
     ):
