@@ -214,6 +214,12 @@ class TrainingConfig:
     """mixed_float16 for GPUs (loss scaling on), mixed_bfloat16 for TPUs and recent CPUs."""
     jit: bool = False
     """Compile the step with XLA."""
+    cached_crops: int = 0
+    """With a frozen encoder and without D: its features of so many crops of each domain are
+    computed once and kept in memory (12 MB a crop of 160 px for both domains); 0: no."""
+    windows: tuple[int, ...] = (32,)
+    """Sides in pixels of what a step takes of cached crops, one for each equal part of the steps,
+    in such numbers that a step has the pixels of `batch` crops."""
     seed: int = 0
     deterministic: bool = False
     """Deterministic operations: a resumed run repeats an unbroken one bit for bit."""
@@ -243,6 +249,11 @@ class TrainingConfig:
             )
         if not 0 <= self.average < 1:
             raise ValueError(f"training.average must lie in [0, 1); received {self.average}")
+        bad = [side for side in self.windows if side < DECODER_STRIDE or side % DECODER_STRIDE]
+        if bad or not self.windows:
+            raise ValueError(
+                f"training.windows must be multiples of {DECODER_STRIDE}; received {self.windows}"
+            )
 
 
 @dataclass(frozen=True)
@@ -253,6 +264,20 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self):
+        if not self.training.cached_crops:
+            return
+        if not self.network.freeze_encoder or "D" in self.network.parts:
+            raise ValueError(
+                "training.cached_crops needs network.freeze_encoder, and parts without D, which "
+                f"sees unlabelled photos besides; received parts {self.network.parts}"
+            )
+        if max(self.training.windows) > self.data.crop:
+            raise ValueError(
+                "training.windows must be at most data.crop; "
+                f"received {self.training.windows} of crops of {self.data.crop}"
+            )
 
 
 def _positive(config, section, *names):

@@ -23,6 +23,7 @@ from dmenet_tf.config import Config
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import balance_features
 from dmenet_tf.presets import PRESETS
+from dmenet_tf.training.cached_features import CachedFeatures, split
 from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints
 from dmenet_tf.training.loop import Loop
 from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError
@@ -117,6 +118,8 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
     batches = datasets.training_batches(streams, config.data, training.seed, start)
     if config.network.balance_features and not start:
         _balance_features(networks.blur_estimation, batches)
+    if training.cached_crops:
+        batches = _cached_batches(networks.blur_estimation, streams, config, start)
     batches = batches.map(
         lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
     )
@@ -136,6 +139,18 @@ def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
         encoding = start_from(network.weights, networks)
         config = replace(config, network=replace(network, label_encoding=encoding))
     return config, networks
+
+
+def _cached_batches(model, streams, config: Config, start: int):
+    """Batches of windows of features that the frozen encoder computes here once."""
+    data, training = config.data, config.training
+    print(f"features of {training.cached_crops} crops of each domain are computed once", flush=True)
+    cache = CachedFeatures(
+        split(model)[0],
+        datasets.training_batches(streams, data, training.seed),
+        training.cached_crops,
+    )
+    return cache.batches(training.windows, data.batch, training.seed, start, training.steps)
 
 
 def _balance_features(model, batches) -> None:

@@ -97,7 +97,7 @@ class Loop:
         shown = slice(IMAGES_SHOWN)
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
         self.monitor.log_images(step, validation.images[shown], *maps)
-        if networks.sharpness is not None:
+        if networks.sharpness is not None and tf.is_tensor(batch["labelled"]):
             photos = batch["labelled"]
             with self.trainer.for_inference() as model:
                 defocus = model(photos, training=False)["defocus"]

@@ -2,7 +2,8 @@
 
 A batch is a dict of float32 tensors, images RGB in [0, 1]:
 `synthetic` [N, H, W, 3] with `defocus` [N, H, W, 1]; `labelled` [N, H, W, 3] with `blurred`
-[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16.
+[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16. In place of
+images a tuple of the encoder's features may stand (`cached_features.py`), where D has no part.
 
 A step runs B forward ONCE on each domain that a loss needs, each in its own batch-norm batch. The
 moving statistics of B follow the domain that `NetworkConfig.statistics` names, those kept beside it
@@ -20,7 +21,7 @@ import tensorflow as tf
 from dmenet_tf import networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.networks.layers import moving_statistics_into
-from dmenet_tf.training import keras_versions, losses
+from dmenet_tf.training import cached_features, keras_versions, losses
 from dmenet_tf.training.averages import Average, Statistics
 from dmenet_tf.training.schedules import LearningRate
 
@@ -116,6 +117,7 @@ class Trainer:
             self.real = ()
         self.statistics = statistics
         self.other_statistics = Statistics(networks.blur_estimation) if self.real else None
+        self._decoder = None
         self.average = None
         if training.average:
             self.average = Average(
@@ -196,8 +198,11 @@ class Trainer:
             followers = {}
         else:
             followers = self.other_statistics.followers()
+        model = self.networks.blur_estimation
+        if isinstance(batch[domain], tuple):
+            model = self._decoder = self._decoder or cached_features.split(model)[1]
         with moving_statistics_into(followers):
-            return self.networks.blur_estimation(batch[domain], training=True)
+            return model(batch[domain], training=True)
 
     def _end_step(self) -> None:
         if self.average is not None:
