@@ -32,7 +32,7 @@ from dmenet_tf.training.validation import Validation
 from dmenet_tf.weights.load import start_from
 
 # Enough crops for the strength of a channel, few enough for the features to fit into memory.
-BALANCED_BATCHES, BALANCED_IMAGES = 4, 32
+BALANCED_BATCHES, BALANCED_IMAGES = 8, 32
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 

@@ -238,7 +238,8 @@ def test_saved_weights_tell_what_must_be_known(tmp_path, b):
         np.testing.assert_allclose(read, mine, rtol=2**-11, atol=2**-25)
     plain = tmp_path / "plain.npz"
     save_published(plain, b, encoding="paper")
-    assert (tmp_path / "w.npz").stat().st_size < 0.6 * plain.stat().st_size
+    # Half, and what the names of 200 arrays take.
+    assert (tmp_path / "w.npz").stat().st_size < 0.7 * plain.stat().st_size
     assert load_weights(plain).recommended_side == 0
 
 

