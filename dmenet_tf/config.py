@@ -181,6 +181,9 @@ class LossConfig:
     lambda_aux: float = 1.0
     lambda_content: float = 1e-4
     lambda_sharpness: float = 2e-2
+    lambda_sharpness_aux: float = 0.0
+    """As `lambda_sharpness`, for the auxiliary maps of labelled photos through the same S, the
+    mean of them: labels reach the deep layers without a way through the fine ones."""
     lambda_adversarial: float = 1e-3
     lambda_discriminator: float = 1.0
 

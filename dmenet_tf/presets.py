@@ -96,10 +96,10 @@ PRESETS = {
                 validation_examples=32,
                 validation_crop=160,
             ),
-            loss=replace(_PAPER.loss, lambda_sharpness=0.1),
+            loss=replace(_PAPER.loss, lambda_sharpness=0.1, lambda_sharpness_aux=0.25),
             training=replace(
                 _PAPER.training,
-                steps=4000,
+                steps=2400,
                 learning_rate=3e-3,
                 schedule="cosine",
                 warmup_steps=50,

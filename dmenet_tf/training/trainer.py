@@ -72,6 +72,7 @@ def loss_weights(config: LossConfig) -> dict[str, float]:
         **dict.fromkeys(AUXILIARY, config.lambda_aux),
         "content": config.lambda_content,
         "sharpness": config.lambda_sharpness,
+        "sharpness_aux": config.lambda_sharpness_aux,
         "adversarial": config.lambda_adversarial,
         "d_synthetic": config.lambda_discriminator,
         # L_d takes the mean over the two real domains.
@@ -264,6 +265,8 @@ class Trainer:
         if networks.sharpness is not None:
             logits = networks.sharpness(real["labelled"]["defocus"], training=True)
             named["sharpness"] = losses.sharpness_loss(logits, batch["blurred"])
+            if self.weights.lambda_sharpness_aux:
+                named["sharpness_aux"] = self._auxiliary_sharpness(real["labelled"], batch)
         if networks.discriminator is not None:
             fooled = [
                 losses.adversarial_loss(networks.discriminator(outputs["feature"], training=True))
@@ -271,6 +274,14 @@ class Trainer:
             ]
             named["adversarial"] = tf.add_n(fooled) / len(fooled)
         return named
+
+    def _auxiliary_sharpness(self, labelled: dict, batch: dict) -> tf.Tensor:
+        terms = []
+        for name in AUXILIARY:
+            logits = self.networks.sharpness(labelled[name], training=True)
+            label = losses.resize_nearest(batch["blurred"], tf.shape(logits)[1:3])
+            terms.append(losses.sharpness_loss(logits, label))
+        return tf.add_n(terms) / len(terms)
 
     def _total(self, named: dict) -> tf.Tensor:
         weights = loss_weights(self.weights)

@@ -93,7 +93,7 @@ def test_each_network_learns_from_its_own_loss():
     assert not moved(networks.content, before["content"])
     assert int(trainer.step) == 1
     named = set(report) - {"L_g", "L_d", "d_accuracy"}
-    assert named == set(loss_weights(LAMBDAS))
+    assert named == set(loss_weights(LAMBDAS)) - {"sharpness_aux"}
     total = sum(
         loss_weights(LAMBDAS)[n] * float(report[n]) for n in named if not n.startswith("d_")
     )
@@ -266,3 +266,14 @@ def test_the_average_of_the_weights_follows_every_step():
         averaged = np.array(model.get_layer("final_conv3").kernel)
     np.testing.assert_allclose(averaged, expected, rtol=1e-4, atol=1e-7)
     assert (np.array(kernel) != averaged).any()
+
+
+def test_labels_of_photos_reach_auxiliary_maps_if_asked():
+    lambdas = replace(LAMBDAS, lambda_sharpness=0.0, lambda_sharpness_aux=0.5)
+    trainer = make_trainer("BS", lambdas, sharpness_network="monotone")
+    report = trainer.train_step(make_batch())
+    expected = float(report["defocus"]) + 0.5 * float(report["sharpness_aux"])
+    expected += sum(float(report[name]) for name in AUXILIARY)
+    assert float(report["L_g"]) == pytest.approx(expected, rel=1e-5)
+    # Logits around 4 * (0 + 2) for a map of 0.5 against half of the labels: see S.
+    assert 1 < float(report["sharpness_aux"]) < 10
