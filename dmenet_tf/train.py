@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 import tyro
+from filelock import FileLock, Timeout
 
 from dmenet_tf import config as configuration
 from dmenet_tf.config import Config
@@ -33,6 +34,7 @@ from dmenet_tf.weights.load import start_from
 
 # Enough crops for the strength of a channel, few enough for the features to fit into memory.
 BALANCED_BATCHES, BALANCED_IMAGES = 8, 32
+LOCK_FILE = ".lock"
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -92,15 +94,29 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
     """Trains to `config.training.steps` and returns the last validation's figures.
 
     Writes `run`: config.json, checkpoints/, best/, losses.jsonl, validation.jsonl, TensorBoard
-    events and maps.png. Raises before any work for a folder that holds another run, bad options
-    or bad data; NonFiniteLossError when a loss becomes NaN; KeyboardInterrupt, after saving, when
-    interrupted.
+    events and maps.png. Raises before any work for a folder that holds another run or is in use,
+    bad options or bad data; NonFiniteLossError when a loss becomes NaN; KeyboardInterrupt, after
+    saving, when interrupted.
     """
     _prepare_folder(run, config, resume)
+    lock = FileLock(run / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BlockingIOError(
+            f"a run is trained by one process at a time; {run} is in use by another"
+        ) from None
+    with lock:
+        return _train(run, config, resume)
+
+
+def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
     training = config.training
     _set_up_keras(training)
     config, networks = _build_networks(config, resume)
     streams = datasets.open_streams(config.data, training.seed)
+    if training.best_by == "photos" and streams.labelled_held_out is None:
+        raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
     steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
     statistics = config.network.statistics
     trainer = Trainer(networks, config.loss, training, steps_per_epoch, statistics)

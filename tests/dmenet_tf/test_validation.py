@@ -57,5 +57,3 @@ def test_what_the_best_checkpoint_is_best_in():
     figures = {"mse": 0.1, "photo_accuracy": 0.8, "photo_ap": 0.9, "photo_best": 0.7}
     assert validation.error(figures, "mse") == 0.1
     assert validation.error(figures, "photos") == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="needs data.labelled_validation"):
-        validation.error({"mse": 0.1}, "photos")
