@@ -96,7 +96,7 @@ PRESETS = {
                 validation_examples=32,
                 validation_crop=160,
             ),
-            loss=replace(_PAPER.loss, lambda_sharpness=0.1, lambda_sharpness_aux=0.25),
+            loss=replace(_PAPER.loss, lambda_sharpness=0.1),
             training=replace(
                 _PAPER.training,
                 steps=2400,
