@@ -83,33 +83,27 @@ class DataConfig:
             raise ValueError(
                 f"data.crop must be a positive multiple of {DECODER_STRIDE}; received {self.crop}"
             )
-        for name in ("fixed_examples", "validation_crop"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"data.{name} must not be negative; received {getattr(self, name)}"
-                )
-        self._check_variety()
+        self._check_ranges()
         _positive(self, "data", "batch", "procedural_scenes", "cache", "validation_examples")
 
-    def _check_variety(self):
+    def _check_ranges(self):
         for name, low, high in (
+            ("fixed_examples", 0, float("inf")), ("validation_crop", 0, float("inf")),
             ("disc_share", 0, 1), ("exposure", 0, 4), ("noise", 0, 1), ("jpeg_quality", 1, 100),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise ValueError(
                     f"data.{name} must lie in [{low}, {high}]; received {getattr(self, name)}"
                 )
-        low, high = self.synthetic_scale
-        if not 0.1 <= low <= high <= 1:  # enlarged, a crop would be blurred by more than its label
-            raise ValueError(
-                "data.synthetic_scale must be two factors, 0.1 <= low <= high <= 1; "
-                f"received {low} {high}"
-            )
-        low, high = self.photo_side
-        if (low, high) != (0, 0) and not 16 <= low <= high:
-            raise ValueError(
-                f"data.photo_side must be two sides, 16 <= low <= high; received {low} {high}"
-            )
+        # Enlarged, a crop would be blurred by more than its label says.
+        for name, least, most in (("synthetic_scale", 0.1, 1), ("photo_side", 16, 10**5)):
+            low, high = getattr(self, name)
+            unset = name == "photo_side" and (low, high) == (0, 0)
+            if not unset and not least <= low <= high <= most:
+                raise ValueError(
+                    f"data.{name} must be two numbers, {least} <= low <= high <= {most}; "
+                    f"received {low} {high}"
+                )
 
 
 @dataclass(frozen=True)
@@ -162,10 +156,9 @@ class NetworkConfig:
                 "network.statistics can be 'photos' only where D or S is trained, on photos; "
                 f"received parts {self.parts}"
             )
-        if self.recommended_side and self.recommended_side < DECODER_STRIDE:
+        if self.recommended_side < 0:
             raise ValueError(
-                f"network.recommended_side must be 0 or at least {DECODER_STRIDE}; "
-                f"received {self.recommended_side}"
+                f"network.recommended_side must not be negative; received {self.recommended_side}"
             )
 
     @property
