@@ -59,8 +59,7 @@ class DataConfig:
     exposure: float = 0.0
     """I_S: light times 2^e in half of the crops, e drawn from -exposure to exposure."""
     noise: float = 0.0
-    """I_S: noise in half of the crops, its standard deviation drawn from 0 up to this share of full
-    scale."""
+    """I_S: noise in half of the crops, standard deviation from 0 to this share of full scale."""
     jpeg_quality: int = 100
     """I_S: half of the crops stored as JPEG, quality drawn from this up to 95; 100: none."""
     crop: int = 240
