@@ -32,7 +32,7 @@ formats (--write a,b,...; default colour); sigma is the blur's Gaussian deviatio
   overlay  NAME.overlay.png   the grey photo, tinted with the colours
   side     NAME.side.png      photo, colours and scale side by side
   Each carries model, units and scale, as does NAME.json, which also has the share of sharp area,
-  the median sigma and a focus score; OUT/summary.csv and summary.json have a row per photo.
+  the median sigma and the sharpest tenth's; OUT/summary.csv and summary.json: a row per photo.
 
 exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were unreadable
   and skipped, 130 interrupted. The same command continues: maps that are there are kept.

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_gen import optics
 from data_gen.io.images import write_atomic
-from dmenet_tf.pixels import to_uint8
+from data_gen.io.pixels import to_uint8
 
 # "Bad" values, NaN, in a colour that the map itself never takes: they must not pass for sharp.
 COLOURS = matplotlib.colormaps["inferno"].with_extremes(bad="cyan")

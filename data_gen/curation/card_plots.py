@@ -3,13 +3,14 @@
 Plots are SVG whose ink is the page's own (`currentColor`), so that they read on light and dark.
 """
 
-import base64
 import io
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+
+from data_gen.io.data_urls import data_url
 
 BAR = "#4f86c0"
 PLACEHOLDER = "#010203"
@@ -79,7 +80,7 @@ def picture(image: np.ndarray, longest: int) -> str:
     photo.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     photo.save(data, format="JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    return data_url(data.getvalue(), "image/jpeg")
 
 
 def map_picture(defocus: np.ndarray, longest: int) -> str:

@@ -1,9 +1,6 @@
-"""python -m dmenet_tf.applications NAME PHOTO... -o OUT --weights PATH"""
+"""python -m dmenet_tf.applications: the same as `dmenet apply`."""
 
-import os
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from dmenet_tf.applications.command import main
 

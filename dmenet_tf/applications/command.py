@@ -1,10 +1,11 @@
-"""Applies a map to photos: one subcommand per application.
+"""`dmenet apply`: magnify, refocus, depth, segment, deblur.
 
-    python -m dmenet_tf.applications magnify photo.jpg -o out --weights runs/demo
+    dmenet apply magnify photo.jpg -o out --weights runs/demo
 
-Maps come from weights or from files; photos that cannot be read are reported and skipped.
+Maps come from weights or from files; unreadable photos are reported and skipped.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -12,40 +13,135 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
 from data_gen.io.images import DataFileError, encode_png, write_atomic
-from dmenet_tf.applications.options import APPLICATIONS, FLOORED, build_parser, camera
+from data_gen.io.photos import MAX_PIXELS
+from data_gen.io.pixels import as_float
 from dmenet_tf.applications.planes import follow_edges
+from dmenet_tf.applications.registry import APPLICATIONS, camera
+from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.environment import prepare
+from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.folders import read_ahead
 from dmenet_tf.prediction.inputs import find_photos
-from dmenet_tf.prediction.summaries import output_path
+from dmenet_tf.prediction.predictor import Predictor, check_max_side
+from dmenet_tf.prediction.summaries import is_output, output_path
 
-EXIT_UNREADABLE, EXIT_INTERRUPTED = 3, 130
 MAP_SUFFIXES = (".sigma.npy", ".sigma.tiff", ".sigma16.png", ".npy")
-# A subject in focus is predicted as this at most; more is blur.
+# The blur that a network predicts for a subject in focus is at most this; more is real blur.
 SHARP_AUTO_MAX_PX = 1.5
+
+EPILOG = """\
+A map comes from --weights (a run's folder or an .npz), or from --map: a file for one photo, a
+folder for several (NAME.jpg.sigma.npy and so on, as `dmenet predict --write npy` writes them).
+Results are NAME.jpg.magnified.png and so on. Maps and results that are already in a searched folder
+are not taken for photos.
+
+exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were unreadable
+  and skipped, 130 interrupted.
+
+examples:
+  dmenet apply magnify photo.jpg -o out --weights runs/demo --factor 2.5
+  dmenet apply refocus photo.jpg -o out --map maps/photo.jpg.sigma.npy --at 800,420 --aperture 2
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of all applications; imports no TensorFlow."""
+    parser = Parser(
+        prog="dmenet apply",
+        usage="%(prog)s NAME PHOTO... -o OUT (--weights PATH | --map FILE) [options]",
+        description="Magnifies blur, refocuses, estimates depth, cuts out, or deblurs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(
+        dest="name", required=True, metavar="NAME", prog="dmenet apply"
+    )
+    for name, application in APPLICATIONS.items():
+        subparser = subparsers.add_parser(
+            name,
+            usage="%(prog)s PHOTO... -o OUT (--weights PATH | --map FILE) [options]",
+            help=application.help,
+            description=f"{application.help[0].upper()}{application.help[1:]}.",
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_common(subparser)
+        application.add_options(subparser.add_argument_group(f"options of {name}"))
+    return parser
+
+
+def _add_common(parser) -> None:
+    add = parser.add_argument
+    add("photos", nargs="+", metavar="PHOTO", help="file, folder, quoted pattern, or - for stdin")
+    add("-o", "--out", type=Path, required=True, help="folder of the results")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--weights", metavar="PATH", help="a run's folder, or DMENet_BDCS.npz")
+    source.add_argument("--map", type=Path, metavar="FILE", help="a ready map, or a folder of maps")
+    add("--max-side", type=int, metavar="N",
+        help="reduce larger photos to N px for the network; 0 = never (default: the model's "
+        "advice)")  # fmt: skip
+    add("--follow-edges", action=argparse.BooleanOptionalAction, default=None,
+        help="smooth the map within objects, up to the photo's edges (default: predicted maps "
+        "only)")  # fmt: skip
+    add("--sharp", type=_sharp, metavar="PX",
+        help="blur that counts as none, subtracted in squares; auto: that of the photo's sharp "
+        "part (default: auto for predicted maps in magnify, refocus, depth; else 0)")  # fmt: skip
+    add("--max-pixels", type=float, default=MAX_PIXELS / 1e6, metavar="M",
+        help="refuse photos above M million pixels (default %(default)g)")  # fmt: skip
+    add("--format", choices=("png", "jpg"), default="png",
+        help="format of resulting photos (default %(default)s)")  # fmt: skip
+
+
+def _sharp(text):
+    if text == "auto":
+        return text
+    value = float(text)
+    if not 0 <= value < np.inf:
+        raise argparse.ArgumentTypeError(f"must be >= 0, or auto; received {text}")
+    return value
 
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    options = build_parser().parse_args(argv)
+    prepare()
     try:
+        options = build_parser().parse_args(argv)
+        check(options)
         return run(options)
-    except (OSError, ValueError, MemoryError) as error:
+    except (ImportError, OSError, ValueError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
-        print("interrupted; results that stand are whole", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        print("interrupted; results that are there are complete", file=sys.stderr)
+        return INTERRUPTED
+
+
+def check(options) -> None:
+    """Raises `UsageError` for values of options that cannot be, before anything is opened."""
+    if not 0 < options.max_pixels < np.inf:
+        raise UsageError(f"--max-pixels must be above 0; received {options.max_pixels:g}")
+    try:
+        check_max_side(options.max_side)
+        if options.name == "depth":
+            camera(options)
+        if not options.weights and not options.map:
+            backends.shipped_weights()
+    except FileNotFoundError as error:
+        raise UsageError(f"--weights or --map must be given: {error}") from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if options.map and options.max_side is not None:
+        raise UsageError("--max-side goes with --weights, not with --map")
 
 
 def run(options) -> int:
     """Applies `options.name` to every photo; returns the exit code."""
-    _, _, apply = APPLICATIONS[options.name]
-    if options.name == "depth":
-        camera(options)  # a wrong one fails before the work
-    photos = find_photos(options.photos, options.out)
-    map_of = _predicted(options) if options.weights else _stored(options, photos)
-    failed = 0
+    application = APPLICATIONS[options.name]
+    photos = find_photos(options.photos, options.out, is_output)
+    map_of = _stored(options, photos) if options.map else _predicted(options)
+    skipped = 0
     with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
         for photo, image in read_ahead(photos, int(options.max_pixels * 1e6)):
             try:
@@ -53,31 +149,25 @@ def run(options) -> int:
                     raise image
                 colours = as_float(image)
                 sigma_px = _prepare(colours, map_of(photo, image), options)
-                for suffix, result in apply(colours, sigma_px, options).items():
+                for suffix, result in application.apply(colours, sigma_px, options).items():
                     path = output_path(options.out, photo.name, f".{suffix}")
                     _write(path, result, options.format, image.dtype, photo.path)
             except DataFileError as error:
-                failed += 1
+                skipped += 1
                 tqdm.write(f"skipped {error}", file=sys.stderr)
             bar.update()
-    print(f"{len(photos) - failed} of {len(photos)} done; results in {options.out}")
-    return EXIT_UNREADABLE if failed else 0
-
-
-def as_float(image) -> np.ndarray:
-    """uint8, uint16, or float in [0, 1] -> float32 in [0, 1]."""
-    scale = 1.0 if image.dtype.kind == "f" else 1.0 / np.iinfo(image.dtype).max
-    return np.multiply(image, np.float32(scale), dtype=np.float32)
+    print(f"{len(photos) - skipped} of {len(photos)} done; results in {options.out}")
+    return SKIPPED if skipped else OK
 
 
 def _predicted(options):
-    if not Path(options.weights).exists():
+    if options.weights and not Path(options.weights).exists():
         raise FileNotFoundError(
             f"--weights must be a run's folder or an .npz; there is no {options.weights}"
         )
-    from dmenet_tf.prediction.local import Predictor  # imports TensorFlow
-
-    predictor = Predictor(options.weights)
+    predictor = Predictor(backends.open_local(options.weights))
+    if predictor.metadata.licence:
+        print(f"note: {predictor.metadata.licence}", file=sys.stderr)
     return lambda _, image: predictor.sigma_px(image, max_side=options.max_side)
 
 
@@ -121,20 +211,24 @@ def _read_map(path) -> np.ndarray:
 
 
 def _prepare(image, sigma_px, options) -> np.ndarray:
-    predicted = options.weights is not None
+    """A map as the application takes it: edges follow the photo, and what is sharp has none."""
+    predicted = options.map is None
     if predicted if options.follow_edges is None else options.follow_edges:
         sigma_px = follow_edges(image, sigma_px)
     sharp_px = options.sharp
     if sharp_px is None:
-        sharp_px = "auto" if predicted and options.name in FLOORED else 0.0
+        sharp_px = "auto" if predicted and APPLICATIONS[options.name].floor else 0.0
     if sharp_px == "auto":
         sharp_px = sharp_level(sigma_px)
     return without_floor(sigma_px, sharp_px)
 
 
 def sharp_level(sigma_px) -> float:
-    """What a map says of the photo's sharp part: three quarters of the lower class of Otsu's two
-    lie below; 1.5 px at most, where a photo has no sharp part."""
+    """The blur that a map has in the photo's sharp part, in pixels.
+
+    The upper quartile of the lower of Otsu's two classes, but at most 1.5 px: a photo may have no
+    sharp part.
+    """
     from skimage.filters import threshold_otsu
 
     lower = sigma_px[sigma_px <= threshold_otsu(sigma_px)]
@@ -142,13 +236,13 @@ def sharp_level(sigma_px) -> float:
 
 
 def without_floor(sigma_px, sharp_px: float) -> np.ndarray:
-    """Blur beyond what counts as none: Gaussians add in squares."""
+    """The blur beyond `sharp_px`, which counts as none: Gaussians add in squares."""
     sharp_px = np.float32(sharp_px)
     return np.sqrt(np.maximum(sigma_px - sharp_px, 0.0) * (sigma_px + sharp_px))
 
 
 def _write(path, result, photo_format, photo_type, source):
-    """A result by its type: maps and masks as they are, pictures with the photo's bits."""
+    """Writes a result by its type: maps and masks as they are, photos with the bits they had."""
     if path.suffix == ".npy":
 
         def save(temporary):

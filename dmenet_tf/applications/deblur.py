@@ -19,7 +19,8 @@ low leaves blur.
 import cv2
 import numpy as np
 
-from dmenet_tf.applications.planes import check_map, gaussian, map_tiles, to_display, to_linear
+from data_gen.io.pixels import to_display, to_linear
+from dmenet_tf.applications.planes import check_map, gaussian, map_tiles
 
 LEVEL_RATIO = 1.25
 FIRST_LEVEL_PX = 0.5

@@ -20,8 +20,6 @@ import numpy as np
 
 from data_gen import optics
 
-FULL_FRAME_MM = 36.0
-
 
 @dataclass(frozen=True)
 class Camera:
@@ -34,7 +32,7 @@ class Camera:
     focal_length_mm: float
     f_number: float
     focus_distance_m: float
-    sensor_width_mm: float = FULL_FRAME_MM
+    sensor_width_mm: float = optics.SENSOR_WIDTH_MM
 
     def __post_init__(self):
         numbers = (self.focal_length_mm, self.f_number, self.focus_distance_m, self.sensor_width_mm)

@@ -2,7 +2,7 @@
 
 After Bae and Durand, "Defocus Magnification" (Eurographics 2007): sigma_out = k * sigma. Gaussians
 add in squares, so a pixel is blurred further by sqrt(k^2 - 1) * sigma. The blur is layered, so a
-sharp subject does not bleed into the background (`layers`).
+sharp subject does not bleed into the background (`layered_blur`).
 
 Assumed: all blur lies behind the plane in focus; with `near`, in front of it. One photo does not
 tell which. Blurred in linear light, as a lens does.
@@ -10,8 +10,9 @@ tell which. Blurred in linear light, as a lens does.
 
 import numpy as np
 
-from dmenet_tf.applications.layers import blur_by_depth
-from dmenet_tf.applications.planes import check_map, to_display, to_linear
+from data_gen.io.pixels import to_display, to_linear
+from dmenet_tf.applications.layered_blur import blur_by_depth
+from dmenet_tf.applications.planes import check_map
 
 
 def magnify(image, sigma_px, factor=2.0, near=False, linear=True) -> np.ndarray:

@@ -18,18 +18,7 @@ TILE = 512
 RADIUS_SIGMAS = 4.0
 # Sampled at whole pixels, a narrower Gaussian is a single 1 (its next tap is below 1e-9).
 NO_BLUR_PX = 0.15
-GAMMA = 2.2
 EVEN_SIDE_PX = 320
-
-
-def to_linear(image: np.ndarray) -> np.ndarray:
-    """Display values in [0, 1] -> linear light, in which a lens blurs."""
-    return np.power(image, np.float32(GAMMA))
-
-
-def to_display(image: np.ndarray) -> np.ndarray:
-    """Inverse of `to_linear`; what lies outside of [0, 1] is clipped."""
-    return np.power(np.clip(image, 0.0, 1.0), np.float32(1 / GAMMA))
 
 
 def check_map(image: np.ndarray, sigma_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,16 +9,17 @@ focusing on the plane whose blur was c0, with an aperture `aperture` times as wi
     c_out = aperture * (c - c0)
 
 Pixels whose blur grows are blurred further, sqrt(c_out^2 - c^2), nearer things in front of farther
-ones (`layers`). Pixels whose blur shrinks need a deconvolution by sqrt(c^2 - c_out^2) (`deblur`),
-which sharpens moderately and restores no lost detail; `sharpen=0` leaves them as blurred as they
-were.
+ones (`layered_blur`). Pixels whose blur shrinks need a deconvolution by sqrt(c^2 - c_out^2)
+(`deblur`), which sharpens moderately and restores no lost detail; `sharpen=0` leaves them as
+blurred as they were.
 """
 
 import numpy as np
 
+from data_gen.io.pixels import to_display, to_linear
 from dmenet_tf.applications.deblur import deblur
-from dmenet_tf.applications.layers import blur_by_depth
-from dmenet_tf.applications.planes import check_map, to_display, to_linear
+from dmenet_tf.applications.layered_blur import blur_by_depth
+from dmenet_tf.applications.planes import check_map
 
 PATCH_PX = 4  # a point's blur is the median of the square of this half side around it
 

@@ -5,7 +5,6 @@ that they compare between rows; differences are predicted - true, blue too sharp
 Maps of a blur detection are stretched to their own range, which its caption states.
 """
 
-import base64
 import io
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from data_gen.io.data_urls import data_url
 from dmenet_tf.evaluation import metrics
 from dmenet_tf.visualization import COLOURS
 
@@ -121,10 +121,10 @@ def _indexed_uri(index, palette) -> str:
 def _uri(image: Image.Image, kind: str, **options) -> str:
     encoded = io.BytesIO()
     image.save(encoded, kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return data_url(encoded.getvalue(), f"image/{kind}")
 
 
 def _svg_uri(figure: Figure) -> str:
     encoded = io.BytesIO()
     figure.savefig(encoded, format="svg")
-    return f"data:image/svg+xml;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return data_url(encoded.getvalue(), "image/svg+xml")

@@ -11,7 +11,6 @@ In a notebook, a result shows the photo beside its map. Commands and the page go
 code. Imports no TensorFlow before weights are loaded.
 """
 
-import base64
 import functools
 import html
 import io
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, overload
 import cv2
 import numpy as np
 
+from data_gen.io.data_urls import data_url
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.predictor import Prediction, Predictor, TileSide
@@ -78,9 +78,9 @@ class DefocusMap:
         return self.sigma_px < (self.sharp_below_px if below_px is None else below_px)
 
     def figures(self, below_px: float | None = None) -> dict[str, float]:
-        """Share of sharp pixels, median sigma and focus score (`summaries.py`)."""
+        """Share of sharp pixels, sigma of the sharpest tenth, median sigma (`summaries.py`)."""
         below_px = self.sharp_below_px if below_px is None else below_px
-        return measure(self.sigma_px, below_px, self.metadata.sigma_max_px)
+        return measure(self.sigma_px, below_px)
 
     def save(
         self,
@@ -132,10 +132,9 @@ class DefocusMap:
         return self._png
 
     def _repr_html_(self) -> str:
-        picture = base64.b64encode(self._png).decode()
-        words = html.escape(repr(self))
+        picture, words = data_url(self._png, "image/png"), html.escape(repr(self))
         return (
-            f'<figure style="margin:0"><img alt="{words}" src="data:image/png;base64,{picture}">'
+            f'<figure style="margin:0"><img alt="{words}" src="{picture}">'
             f"<figcaption>{words}</figcaption></figure>"
         )
 

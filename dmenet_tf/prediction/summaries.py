@@ -2,16 +2,18 @@
 
 | field | meaning |
 | --- | --- |
-| `share_sharp` | share of pixels with sigma_px below `sharp_below_px` |
+| `share_sharp` | share of pixels with sigma_px below `sharp_below_px` (`sharpness.py`) |
+| `sharpest_sigma_px` | sigma that the sharpest tenth of the photo stays below |
 | `median_sigma_px` | median of sigma over the photo |
-| `focus_score` | 1 - (sigma that a tenth of the photo stays below) / sigma_max_px |
 
-`focus_score` is 1 where at least a tenth of the photo is perfectly sharp, however blurred the rest,
-and near 0 where nothing is: it tells a missed focus from a shallow one. A subject smaller than a
-tenth of the photo is beyond it.
+All in pixels of the photo. `sharpest_sigma_px` tells a missed focus from a shallow one: it is small
+where at least a tenth of the photo is sharp, however blurred the rest, and large where nothing is.
+A subject smaller than a tenth of the photo is beyond it. (Its predecessor, 1 - sharpest_sigma_px /
+sigma_max_px, was above 0.9 for nearly every photo; replies of a server still have it as
+`focus_score`.)
 
-NAME.json is written last, when all forms of a map are complete. It holds what they were made with,
-so it also tells which photos of an interrupted folder are done.
+NAME.json is written last, when all formats of a map are complete. It holds what they were made
+with, so it also tells which photos of an interrupted folder are done.
 """
 
 import csv
@@ -22,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.io.images import write_atomic
+from data_gen.io.images import IMAGE_SUFFIXES, write_atomic
 
-SUFFIXES = {  # of a map's forms, which `mapfiles.py` writes
+SUFFIXES = {  # of a map's formats, which `map_files.py` writes
     "colour": ".colour.png",
     "png16": ".sigma16.png",
     "tiff": ".sigma.tiff",
@@ -33,32 +35,35 @@ SUFFIXES = {  # of a map's forms, which `mapfiles.py` writes
     "side": ".side.png",
 }
 SUMMARY_SUFFIX = ".json"
+# What `apply` calls its pictures: NAME.jpg.magnified.png.
+RESULTS = ("magnified", "refocused", "depth16", "mask", "cutout", "deblurred")
 KIND = "DMENet-TF summary of a defocus map"
-SHARP_BELOW_PX = 1.0
 TABLE_JSON, TABLE_CSV = "summary.json", "summary.csv"
 COLUMNS = (
-    "photo", "status", "width", "height", "share_sharp", "sharp_below_px", "median_sigma_px",
-    "focus_score", "sigma_max_px", "seconds", "model", "error",
+    "photo", "status", "width", "height", "share_sharp", "sharp_below_px", "sharpest_sigma_px",
+    "median_sigma_px", "sigma_max_px", "seconds", "model", "error",
 )  # fmt: skip
-_FOCUSED_SHARE = 0.1
+_SHARPEST_SHARE = 0.1
 
 
-def measure(sigma_px: np.ndarray, sharp_below_px: float, sigma_max_px: float) -> dict[str, float]:
-    """The figures of a map, [H, W], as in the table above."""
-    focused = float(np.quantile(sigma_px, _FOCUSED_SHARE))
+def measure(sigma_px: np.ndarray, sharp_below_px: float) -> dict[str, float]:
+    """The figures of a map, [H, W], as in the table above.
+
+    sharp_below_px: of `sharpness.sharp_below_px`, in pixels of the photo.
+    """
     return {
         "share_sharp": float(np.mean(sigma_px < sharp_below_px)),
         "sharp_below_px": sharp_below_px,
+        "sharpest_sigma_px": float(np.quantile(sigma_px, _SHARPEST_SHARE)),
         "median_sigma_px": float(np.median(sigma_px)),
-        "focus_score": 1.0 - min(1.0, focused / sigma_max_px),
     }
 
 
 def summary(photo, shape, figures: dict, seconds: float, metadata, made_with: dict) -> dict:
     """What NAME.json holds.
 
-    `metadata`: `mapfiles.Metadata`. `made_with`: all that the files depend on, by which a later
-    command knows whether they still stand.
+    `metadata`: `metadata.Metadata`. `made_with`: all that the files depend on, by which a later
+    command knows whether they are still valid.
     """
     height, width = shape
     return {
@@ -89,22 +94,27 @@ def read_summary(path) -> dict | None:
 
 
 def forms_present(out: Path, name: Path) -> list[str]:
-    """Forms of a photo's map that stand in `out`."""
+    """Formats of a photo's map that are in `out`."""
     return [form for form, suffix in SUFFIXES.items() if output_path(out, name, suffix).is_file()]
 
 
 def output_path(out: Path, name: Path, suffix: str) -> Path:
-    """Where a photo's output stands: OUT/folders/NAME.jpg.colour.png."""
+    """Where a photo's output is: OUT/folders/NAME.jpg.colour.png."""
     return out / name.with_name(name.name + suffix)
 
 
 def is_output(path: Path) -> bool:
-    """Whether a file is a map or a picture that `predict` left among the photos."""
+    """Whether an image was left among the photos by `predict` or `apply`, and is no photo itself.
+
+    A map, if its photo's NAME.json is beside it; a result of `apply` by its name alone, as
+    NAME.jpg.magnified.png.
+    """
     for suffix in SUFFIXES.values():
         if path.name.endswith(suffix):
             photo = path.name.removesuffix(suffix)
             return read_summary(path.with_name(photo + SUMMARY_SUFFIX)) is not None
-    return False
+    photo, _, kind = path.stem.rpartition(".")
+    return kind in RESULTS and Path(photo).suffix.lower() in IMAGE_SUFFIXES
 
 
 def write_tables(out: Path, failed: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from data_gen.io.data_urls import data_url
 from data_gen.io.images import read_bytes
 from data_gen.io.photos import decode_photo
 from data_gen.io.pixels import to_uint8
@@ -171,7 +172,7 @@ def _data_url(pixels: np.ndarray, kind: str) -> str:
     file = io.BytesIO()
     options = {"quality": 90} if kind == "JPEG" else {"compress_level": 3}
     Image.fromarray(pixels).save(file, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue(), f"image/{kind.lower()}")
 
 
 def tinted(analysis: Analysis) -> np.ndarray:
@@ -225,9 +226,9 @@ def summary_html(analysis: Analysis) -> str:
             "half of the photo is sharper, half is softer (median)",
         ),
         (
-            "Focus score",
-            f"{figures['focus_score']:.2f}",
-            "of 1: near 1 when at least a tenth of the photo is in focus",
+            "Sharpest part",
+            f"{figures['sharpest_sigma_px']:.2f} px",
+            "the sharpest tenth of the photo stays below this blur",
         ),
         ("Photo", f"{photo} px", f"the network saw {seen[0]} x {seen[1]} px"),
     )

@@ -8,7 +8,7 @@ from data_gen import optics
 from data_gen.rendering import compositing
 from data_gen.rendering.lens import Lens, defocus_map, max_alpha_px, signed_coc_px
 from data_gen.scenes.composition import make_scene
-from dmenet_tf.applications import deblur, depth, layers, magnify, planes, refocus, segment
+from dmenet_tf.applications import deblur, depth, layered_blur, magnify, planes, refocus, segment
 
 
 def random_image(height=40, width=48, seed=0):
@@ -66,7 +66,7 @@ def test_a_sharp_subject_keeps_its_pixels_and_lends_no_colour():
 
 def test_a_sharp_front_agrees_with_the_renderer_of_the_training_data():
     image, sigma_px, square = two_objects()
-    blurred = layers.blur_by_depth(image, sigma_px, lambda signed: signed)
+    blurred = layered_blur.blur_by_depth(image, sigma_px, lambda signed: signed)
     rendered = compositing.blend_layers(image, np.int32(square), np.float32([2.0, 0.0]))
     np.testing.assert_allclose(blurred, rendered, atol=5e-4)
 
@@ -76,7 +76,7 @@ def test_a_blurred_front_covers_half_at_its_rim_and_the_ground_goes_on_behind_it
     front[:, :32] = True
     image = np.where(front, 1.0, 0.0)[..., None].repeat(3, axis=2).astype(np.float32)
     signed_px = np.where(front, -2.0, 0.0)
-    blurred = layers.blur_by_depth(image, signed_px, np.abs)[32, :, 0]
+    blurred = layered_blur.blur_by_depth(image, signed_px, np.abs)[32, :, 0]
     # A Gaussian edge of sigma 2 all through, with no step where the ground is first seen.
     expected = gaussian_filter(image[32, :, 0], 2.0, mode="reflect", truncate=5)
     np.testing.assert_allclose(blurred[8:56], expected[8:56], atol=0.01)

@@ -1,6 +1,8 @@
 """The command of the applications: photos and maps in, results out, whatever the photos are."""
 
 import io
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -12,6 +14,10 @@ from data_gen.io.images import write_png
 from dmenet_tf import config
 from dmenet_tf.applications import command
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.prediction.inputs import find_photos
+from dmenet_tf.prediction.map_files import write_map
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.summaries import KIND, is_output, write_summary
 
 
 @pytest.fixture
@@ -66,8 +72,8 @@ def test_depth_is_written_in_16_bits_and_in_metres(photo, tmp_path):
 
 def test_half_a_camera_is_refused_before_any_work(photo, tmp_path, capsys):
     path, _, map_path = photo
-    assert run("depth", path, tmp_path / "out", "--map", map_path, "--f-number", 2) == 1
-    assert "error: depth in metres takes" in capsys.readouterr().err
+    assert run("depth", path, tmp_path / "out", "--map", map_path, "--f-number", 2) == 2
+    assert "error: depth in metres needs" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -133,6 +139,66 @@ def test_errors_are_one_line(photo, tmp_path, capsys, options, message):
     assert run("magnify", photo[0], tmp_path / "out", *options) == 1
     errors = capsys.readouterr().err.strip()
     assert errors.startswith("error: ") and message in errors and "\n" not in errors
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--map", "{map}", "--weigths", "x"), "no option --weigths; did you mean --weights?"),
+        ((), "--weights or --map must be given"),
+        (("--map", "{map}", "--weights", "x"), "not allowed with"),
+        (("--map", "{map}", "--max-side", "320"), "--max-side goes with --weights"),
+        (("--weights", "x", "--max-side", "3"), "max_side must be at least 16"),
+        (("--map", "{map}", "--max-pixels", "0"), "--max-pixels must be above 0"),
+        (("--map", "{map}", "--factor", "two"), "argument --factor: invalid float value: 'two'"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(photo, tmp_path, capsys, options, message):
+    options = [option.format(map=photo[2]) for option in options]
+    assert run("magnify", photo[0], tmp_path / "out", *options) == 2
+    errors = capsys.readouterr().err.strip()
+    assert errors.startswith("error: ") and message in errors and "\n" not in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_and_typos_wait_for_no_tensorflow():
+    code = "import sys; from dmenet_tf.applications import command\n"
+    code += "try: code = command.main(sys.argv[1:])\nexcept SystemExit as stop: code = stop.code\n"
+    code += "print('tensorflow' in sys.modules, code)"
+    for arguments, expected in (
+        (["--help"], 0),
+        (["magnify", "--help"], 0),
+        (["magnify", "a.jpg", "--weigths", "a"], 2),
+        (["blur", "a.jpg"], 2),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True
+        )
+        assert done.stdout.splitlines()[-1] == f"False {expected}", done.stderr
+        if arguments[-1] == "--help":
+            assert "usage: dmenet apply" in done.stdout
+
+
+def test_results_and_maps_in_the_photos_own_folder_are_not_taken_for_photos(photo, tmp_path):
+    folder = tmp_path / "photos"
+    write_png(folder / "a.jpg.png", photo[1])  # a photo, whatever its name looks like
+    write_png(folder / "b.png", photo[1])
+    for name in ("a.jpg.png", "b.png"):
+        sigma_px = np.full((40, 60), 2.0, np.float32)
+        write_map(folder / f"{name}.colour.png", "colour", sigma_px, Metadata("0", "paper"))
+        write_summary(folder / f"{name}.json", {"kind": KIND, "photo": name})
+        np.save(folder / f"{name}.sigma.npy", sigma_px)
+    for _ in range(2):
+        for name in ("magnify", "refocus", "depth", "segment", "deblur"):
+            assert run(name, folder, folder, "--map", folder) == 0
+        assert run("magnify", folder, folder, "--map", folder, "--format", "jpg") == 0
+    found = {path.name for path in folder.iterdir() if ".sigma" not in path.name}
+    results = ["magnified.png", "magnified.jpg", "refocused.png", "depth16.png", "mask.png"]
+    results += ["cutout.png", "deblurred.png", "colour.png", "json"]
+    photos = ("a.jpg.png", "b.png")
+    assert found == {*photos, *(f"{photo}.{end}" for photo in photos for end in results)}
+    # `predict` leaves them out as well.
+    assert [p.name.name for p in find_photos([folder], folder, is_output)] == list(photos)
 
 
 def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):

@@ -1,10 +1,13 @@
 """Maps in files: each format is read back, carries its unit, and hides nothing."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -89,7 +92,7 @@ def test_every_form_of_every_size_says_what_it_is(tmp_path, form, size):
     with Image.open(path) as image:
         text = image.tag_v2[270] if form == "tiff" else image.text["DMENet"]
         software = image.tag_v2[305] if form == "tiff" else image.text["Software"]
-    assert json.loads(text) == asdict(METADATA)
+    assert json.loads(text) == METADATA.as_dict()
     assert "sigma_px" in text and "pixels of the photo" in text
     assert software == "DMENet-TF 1.2"
 
@@ -106,6 +109,7 @@ def test_what_must_not_be_hidden_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # the truncated TIFF
 def test_files_that_hold_no_map_are_refused(tmp_path):
     paths = {form: tmp_path / f"a{suffix}" for form, suffix in SUFFIXES.items()}
     for form, path in paths.items():
@@ -152,10 +156,25 @@ def test_pictures_show_photo_and_map_in_their_places():
 def test_figures_of_a_map():
     """By hand: 100 pixels, 15 of 0.5 px, 45 of 2 px, 40 of 7 px."""
     sigma_px = np.repeat(np.float32([0.5, 2, 7]), [15, 45, 40]).reshape(10, 10)
-    figures = measure(sigma_px, 1.0, 7.0)
+    figures = measure(sigma_px, 1.0)
     assert figures["share_sharp"] == 0.15 and figures["sharp_below_px"] == 1.0
     assert figures["median_sigma_px"] == 2.0
-    # A tenth of the photo stays below 0.5 px: 1 - 0.5 / 7.
-    assert figures["focus_score"] == pytest.approx(1 - 0.5 / 7)
-    assert measure(np.full((5, 5), 7, np.float32), 1.0, 7.0)["focus_score"] == 0
-    assert measure(np.zeros((5, 5), np.float32), 1.0, 7.0)["focus_score"] == 1
+    assert figures["sharpest_sigma_px"] == 0.5  # as 15 of the 100 pixels have
+    # 5 of 0.5 px are less than a tenth.
+    sigma_px = np.repeat(np.float32([0.5, 2, 7]), [5, 55, 40]).reshape(10, 10)
+    assert measure(sigma_px, 1.0)["sharpest_sigma_px"] == 2.0
+
+
+@given(
+    sigma_px=arrays(np.float32, (6, 8), elements=st.floats(0, 7, width=32)),
+    limit_px=st.floats(0.1, 7),
+    scale=st.sampled_from([0.25, 2.0]),
+)
+def test_figures_follow_the_pixel_they_are_measured_in(sigma_px, limit_px, scale):
+    figures, scaled = measure(sigma_px, limit_px), measure(sigma_px * scale, limit_px * scale)
+    assert 0 <= figures["share_sharp"] <= 1
+    assert figures["sharpest_sigma_px"] <= figures["median_sigma_px"] <= sigma_px.max()
+    assert scaled["share_sharp"] == figures["share_sharp"]
+    for name in ("sharpest_sigma_px", "median_sigma_px"):
+        assert scaled[name] == pytest.approx(scale * figures[name], rel=1e-6)
+    assert measure(sigma_px.T, limit_px) == figures
