@@ -1,17 +1,17 @@
-"""What must be set before TensorFlow is imported, and what a process of its own sets after it.
+"""Settings that must be made before TensorFlow is imported, and the limits of a worker process.
 
-Every entry point of data_gen calls `prepare` first: the commands, the Beam pipeline, and through
-the environment that they inherit the worker processes. A variable that the user has set stays.
+Every entry point of data_gen calls `prepare` first: the commands and the Beam pipeline. Worker
+processes inherit the environment. Variables that the user has set are left alone.
 """
 
 import os
 
-# TF_ENABLE_ONEDNN_OPTS is not here: other kernels round otherwise, and a dataset is continued with
-# the bytes that it was begun with.
+# TF_ENABLE_ONEDNN_OPTS is left alone: other kernels round differently, and an interrupted dataset
+# must continue with the same bytes.
 VARIABLES = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's notes about the machine are no news to a user
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # errors only, no notes about the machine
     "KERAS_BACKEND": "tensorflow",
-    "MPLBACKEND": "agg",  # plots go into files; a machine without a screen has no other
+    "MPLBACKEND": "agg",  # plots are only written to files; works without a display
 }
 
 
@@ -22,9 +22,9 @@ def prepare() -> None:
 
 
 def limit_to_processor(threads: int) -> None:
-    """Keeps this process to `threads` threads of the processor, and off any GPU.
+    """Limits this process to `threads` CPU threads and hides all GPUs.
 
-    Before TensorFlow has run an operation; it raises RuntimeError afterwards.
+    Must be called before TensorFlow runs its first operation; raises RuntimeError afterwards.
     """
     import cv2
     import tensorflow as tf
