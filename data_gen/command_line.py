@@ -1,7 +1,9 @@
 """Option parsing, error messages and exit codes shared by all data_gen commands; no TensorFlow."""
 
+import argparse
 import difflib
 import sys
+import warnings
 from collections.abc import Callable
 
 import tyro
@@ -29,6 +31,14 @@ def parse(options: type, argv, prog: str, description: str, pass_on: bool = Fals
     )
 
 
+def parser_of(options: type, **settings) -> argparse.ArgumentParser:
+    """tyro's argparse parser for a dataclass of options; `settings` as for `tyro.cli`."""
+    with warnings.catch_warnings():
+        # tyro announces that it will go, and has nothing else yet that lists a command's options.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(options, **settings)
+
+
 def _renamed(argument: str) -> str:
     name, equals, value = argument.partition("=")
     return OLD_NAMES.get(name, name) + equals + value
@@ -36,7 +46,7 @@ def _renamed(argument: str) -> str:
 
 def _check_names(options: type, argv: list[str], prog: str) -> None:
     # A misspelt required option is also a missing one, and tyro reports the missing one first.
-    parser = tyro.extras.get_parser(options)
+    parser = parser_of(options)
     known = [name for action in parser._actions for name in action.option_strings]
     spellings = {name.replace("_", "-") for name in known}
     for argument in argv:

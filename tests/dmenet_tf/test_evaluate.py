@@ -302,6 +302,6 @@ def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
         )
         *text, last = done.stdout.splitlines()
         assert last == f"False {code}", done.stderr
-        assert ("no option --weigths; did you mean --weights?" in done.stderr) == (code == 2)
+        assert ("unknown option --weigths; did you mean --weights?" in done.stderr) == (code == 2)
         if code == 0:
             assert len(text) <= 40 and "runs/BDCS" in "".join(text)
