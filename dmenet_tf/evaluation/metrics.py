@@ -169,8 +169,9 @@ def precision_recall(counts: ThresholdCounts) -> tuple[np.ndarray, np.ndarray]:
 
 def average_precision_of_counts(counts: ThresholdCounts) -> float:
     """`average_precision` of scores that are rounded down to the thresholds."""
-    precision, recall = precision_recall(counts)
-    return float(np.sum(-np.diff(recall, append=0.0) * precision))
+    precision, _ = precision_recall(counts)
+    # Differences of counts are exact, those of recalls are not: a perfect map has 1, and no more.
+    return float(np.sum(-np.diff(counts.hits, append=0) * precision) / counts.blurred)
 
 
 def best_accuracy_of_counts(counts: ThresholdCounts) -> float:
