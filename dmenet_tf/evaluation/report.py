@@ -73,8 +73,7 @@ def write_html(path: Path, protocol, samples, rows, described, command, worst=12
     """The report. Pictures of the `worst` and `best` images by the first row's error."""
     shown = [row for row in rows if row.kind != "oracle" and row.title != ALWAYS_BLURRED] or rows
     errors = {row.title: [protocol.error(m.figures) for m in row.measured] for row in rows}
-    order = sorted(range(len(samples)), key=lambda i: -errors[rows[0].title][i])
-    chosen = order[:worst] + order[worst:][len(order[worst:]) - best :] if best else order[:worst]
+    order = worst_first(errors[rows[0].title])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dmenet_tf.evaluation"),
         autoescape=True,
@@ -93,11 +92,22 @@ def write_html(path: Path, protocol, samples, rows, described, command, worst=12
         legends=_legends(protocol),
         decisions=pictures.DECISIONS if protocol.decide else {},
         shown="decision" if protocol.decide else "difference",
-        cards=[_card(protocol, samples[i], i, shown) for i in chosen],
+        cards=[_card(protocol, samples[i], i, shown) for i in ends(order, worst, best)],
         image_figure=protocol.figures[0].title,
         images=_image_cells(protocol, samples, rows, order),
     )
     write_atomic(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+
+
+def worst_first(errors) -> list[int]:
+    """Indices of images, the largest error first; equal ones in their order."""
+    return sorted(range(len(errors)), key=lambda index: -errors[index])
+
+
+def ends(order: list[int], worst: int, best: int) -> list[int]:
+    """The first `worst` and the last `best` of `order`, each once."""
+    rest = order[worst:]
+    return order[:worst] + rest[max(0, len(rest) - best) :]
 
 
 def _summary_cells(protocol, rows) -> list[dict]:
