@@ -8,11 +8,11 @@ python -m data_gen --root scenes more-scenes --out syndof --count 2000 --layout 
 
 Other commands, each with its own --help:
 
-python -m data_gen inspect DIR: what a folder of images and maps holds, and what is wrong with it
+python -m data_gen inspect DIR: what a folder contains and what is wrong with it
 
-python -m data_gen dedup ...: which scenes look alike
+python -m data_gen dedup DIR ...: finds scenes that look alike
 
-python -m data_gen card DIR: one HTML page about a dataset, with plots and pictures
+python -m data_gen card DIR: an HTML page about a dataset, with plots and sample images
 """
 
 import functools
@@ -30,19 +30,19 @@ from data_gen.generation import options as shared_options
 
 COMMANDS = {"inspect": commands.inspect, "dedup": commands.dedup, "card": commands.card}
 DISTINCT_REPORT = "distinct"
-INTERRUPTED = "interrupted; the same command continues where it stopped"
+INTERRUPTED = "interrupted; run the same command again to continue where it stopped"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Defocuses all-in-focus RGB-D scenes and writes images with exact defocus maps."""
+    """Defocuses all-in-focus RGB-D scenes and writes the images with exact defocus maps."""
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Folder of the dataset; a job that was interrupted continues in it."""
+    """Folder of the dataset; an interrupted run continues in it."""
     dataset: shared_options.Dataset
     scenes: shared_options.Scenes = field(default_factory=shared_options.SourceOptions)
     jobs: int = 0
-    """Processes that make images; 0: one per processor. The bytes are the same for any number."""
+    """Number of processes; 0: one per core. The output does not depend on it."""
 
     def __post_init__(self):
         if self.jobs < 0:
@@ -55,6 +55,8 @@ def main(argv=None, prog="python -m data_gen") -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in COMMANDS:
         return COMMANDS[argv[0]](argv[1:])
+    if argv and not argv[0].startswith("-"):
+        return command_line.unknown("command", argv[0], list(COMMANDS), prog)
     options = command_line.parse(Options, argv, prog, __doc__)
     return command_line.run(lambda: _write(options), INTERRUPTED)
 

@@ -56,7 +56,7 @@ def resize_with_map(image, map, scale, *, values):
 
 
 def fit_to_crop(image, map, crop, *, values):
-    """`resize_with_map` by `fit_scale`, in the graph: what a crop of `crop` px is cut from.
+    """`resize_with_map` by `fit_scale`, in the graph: prepares an image for a crop of `crop` px.
 
     Args:
         image: [H, W, 3] float32 in [0, 1]; map, values: as in `resize_with_map`.

@@ -4,9 +4,9 @@ python -m data_gen.beam --out OUT --count 8231 --crop 240 [options of python -m 
 
 Needs the extra `[beam]`, and `apache-beam[gcp]` or `[aws]` for gs:// or s3://. The files are those
 of `python -m data_gen`, byte for byte: a job of `jobs.py`, a shard or a few images, is one element
-of the pipeline. A bundle that a runner tries again, or twice at the same time, writes the same
-bytes under temporary names of its own and renames them; what is done already is not done again, so
-a pipeline that failed continues when it is started again.
+of the pipeline. A bundle that a runner retries, or runs twice at the same time, writes the same
+bytes to its own temporary files and renames them. Finished jobs are not repeated, so a failed
+pipeline continues when it is started again.
 
 OUT and the roots of the source may be anything that Beam's `FileSystems` knows: a folder that all
 workers share, gs://, s3://, hdfs://. A remote root is copied to each worker machine once. Workers
@@ -70,6 +70,8 @@ from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import FOLDERS, is_left_over
 from data_gen.sources.base import Subset
 
+environment.prepare()  # on import: worker machines unpickle classes of this module first
+
 _PLAIN = CompressionTypes.UNCOMPRESSED
 
 
@@ -93,7 +95,7 @@ class BeamStore:
             return file.read()
 
     def write(self, name: str, write) -> None:
-        """`write(local temporary path)`, then the file appears under its name, whole."""
+        """Calls `write(local temporary path)`, then renames the complete file to `name`."""
         path = self._path(name)
         parent, base = FileSystems.split(path)
         temporary = FileSystems.join(parent, f".{base}.{uuid.uuid4().hex[:8]}.tmp")
@@ -126,7 +128,7 @@ class BeamStore:
             FileSystems.delete([self._path(name)])
 
     def remove_left_over(self) -> None:
-        """Removes the temporary files of workers that were killed."""
+        """Removes the temporary files of killed workers."""
         patterns = [self._path(f"{folder}*.tmp") for folder in FOLDERS]
         for matched in FileSystems.match(patterns):
             for file in matched.metadata_list:
@@ -176,17 +178,16 @@ def local_root(root: str) -> str:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker needs to know; small, for it travels with the pipeline."""
+    """The inputs of a worker; small, since it is sent with the pipeline."""
 
     out: str
     parameters: DatasetParameters
     scenes: shared_options.SourceOptions
     kept: tuple[int, ...] | None
-    """The scenes that --distinct kept, chosen once before the start; None: all."""
+    """The scenes kept by --distinct, selected once before the start; None: all."""
 
     def generator(self):
         """The `generator.Generator` of the dataset."""
-        environment.prepare()  # in a worker, the first to need TensorFlow
         from data_gen.generation.generator import Generator
 
         scenes = replace(self.scenes, distinct=None)
@@ -231,7 +232,7 @@ class Options:
     """Defocuses all-in-focus RGB-D scenes with Apache Beam; other options go to Beam."""
 
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
-    """Folder or URL of the dataset; a pipeline that failed continues in it."""
+    """Folder or URL of the dataset; a failed pipeline continues in it."""
     dataset: shared_options.Dataset
     scenes: shared_options.Scenes = field(default_factory=shared_options.SourceOptions)
 
@@ -263,7 +264,6 @@ def run(options: Options, beam_arguments=()) -> None:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    environment.prepare()
     options, beam_arguments = command_line.parse(
         Options, argv, "python -m data_gen.beam", __doc__.split("\n\n")[0], pass_on=True
     )
@@ -273,7 +273,9 @@ def main(argv=None) -> int:
         print(f"{options.dataset.count} examples in {options.out}")
         return exit_codes.OK
 
-    return command_line.run(work, "interrupted; the same command continues where it stopped")
+    return command_line.run(
+        work, "interrupted; run the same command again to continue where it stopped"
+    )
 
 
 if __name__ == "__main__":

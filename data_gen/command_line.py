@@ -1,25 +1,27 @@
-"""How every command of data_gen reads its options and ends; imports no TensorFlow."""
+"""Option parsing, error messages and exit codes shared by all data_gen commands; no TensorFlow."""
 
+import argparse
 import difflib
 import sys
+import warnings
 from collections.abc import Callable
 
 import tyro
 
 from data_gen import exit_codes
 
-# Old names of options, which keep working and are in no help.
+# Former option names: still accepted, but not shown in --help.
 OLD_NAMES = {"--workers": "--jobs"}
 
 
 def parse(options: type, argv, prog: str, description: str, pass_on: bool = False):
-    """`tyro.cli` of a dataclass of options. An unknown option is named first, in one line.
+    """`tyro.cli` for a dataclass of options; an unknown option is reported first, on one line.
 
     Args:
-        argv: the arguments, or None for those of the process.
-        pass_on: also return the unknown arguments, which belong to another program.
+        argv: the arguments; None: `sys.argv[1:]`.
+        pass_on: return (options, unknown arguments) instead of rejecting unknown ones.
     Raises:
-        SystemExit: after --help with code 0, after a wrong option with `exit_codes.USAGE`.
+        SystemExit: code 0 after --help, `exit_codes.USAGE` after an invalid option.
     """
     argv = [_renamed(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if not pass_on:
@@ -29,27 +31,40 @@ def parse(options: type, argv, prog: str, description: str, pass_on: bool = Fals
     )
 
 
+def parser_of(options: type, **settings) -> argparse.ArgumentParser:
+    """tyro's argparse parser for a dataclass of options; `settings` as for `tyro.cli`."""
+    with warnings.catch_warnings():
+        # tyro announces that it will go, and has nothing else yet that lists a command's options.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(options, **settings)
+
+
 def _renamed(argument: str) -> str:
     name, equals, value = argument.partition("=")
     return OLD_NAMES.get(name, name) + equals + value
 
 
 def _check_names(options: type, argv: list[str], prog: str) -> None:
-    # tyro names a missing option first, which a misspelt one always leaves behind.
-    parser = tyro.extras.get_parser(options)
+    # A misspelt required option is also a missing one, and tyro reports the missing one first.
+    parser = parser_of(options)
     known = [name for action in parser._actions for name in action.option_strings]
     spellings = {name.replace("_", "-") for name in known}
     for argument in argv:
         name = argument.partition("=")[0]
         if name.startswith("--") and len(name) > 2 and name.replace("_", "-") not in spellings:
-            near = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"`{prog} --help` lists all options"
-            print(f"error: unknown option {name}; {advice}", file=sys.stderr)
-            raise SystemExit(exit_codes.USAGE)
+            raise SystemExit(unknown("option", name, known, prog))
+
+
+def unknown(kind: str, name: str, known: list[str], prog: str) -> int:
+    """Reports an unknown option or command with the most similar known one; the exit code."""
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"`{prog} --help` lists all {kind}s"
+    print(f"error: unknown {kind} {name}; {advice}", file=sys.stderr)
+    return exit_codes.USAGE
 
 
 def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """`work()`, the exit code; what a user can mend is one line on standard error, no traceback."""
+    """Returns the exit code of `work()`; errors that a user can fix become one line on stderr."""
     try:
         return work()
     except (OSError, ValueError, MemoryError) as error:

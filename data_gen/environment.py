@@ -1,30 +1,33 @@
-"""What must be set before TensorFlow is imported, and what a process of its own sets after it.
+"""Settings that must be made before TensorFlow is imported, and the limits of a worker process.
 
-Every entry point of data_gen calls `prepare` first: the commands, the Beam pipeline, and through
-the environment that they inherit the worker processes. A variable that the user has set stays.
+Every entry point of data_gen calls `prepare` first: the commands and the Beam pipeline. Worker
+processes inherit the environment.
 """
 
 import os
 
-# TF_ENABLE_ONEDNN_OPTS is not here: other kernels round otherwise, and a dataset is continued with
-# the bytes that it was begun with.
-VARIABLES = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's notes about the machine are no news to a user
+# Unless the user has set them. TF_ENABLE_ONEDNN_OPTS is left alone: other kernels round
+# differently, and an interrupted dataset must continue with the same bytes.
+DEFAULTS = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # errors only, no notes about the machine
+# Even if the user has set them, for other programs: a backend that is not installed here, such as
+# a notebook's for plots, would make the import of Keras or matplotlib fail.
+REQUIRED = {
     "KERAS_BACKEND": "tensorflow",
-    "MPLBACKEND": "agg",  # plots go into files; a machine without a screen has no other
+    "MPLBACKEND": "agg",  # plots are only written to files; works without a display
 }
 
 
 def prepare() -> None:
     """Sets the variables; call it before anything imports TensorFlow."""
-    for name, value in VARIABLES.items():
+    for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    os.environ.update(REQUIRED)
 
 
 def limit_to_processor(threads: int) -> None:
-    """Keeps this process to `threads` threads of the processor, and off any GPU.
+    """Limits this process to `threads` CPU threads and hides all GPUs.
 
-    Before TensorFlow has run an operation; it raises RuntimeError afterwards.
+    Must be called before TensorFlow runs its first operation; raises RuntimeError afterwards.
     """
     import cv2
     import tensorflow as tf

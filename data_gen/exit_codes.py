@@ -1,10 +1,7 @@
-"""What the commands of the project return to the shell, the same numbers everywhere.
-
-The commands of every package of the project take them from here. Imports nothing.
-"""
+"""Exit codes shared by the commands of all packages. Imports nothing."""
 
 OK = 0
-FAILED = 1  # the work could not be done; one line on standard error says why
-USAGE = 2  # an option is unknown or has an impossible value, as argparse and tyro return it
-SKIPPED = 3  # the work was done, but some inputs were reported and skipped
-INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT, as shells count
+FAILED = 1  # one line on stderr says why
+USAGE = 2  # unknown option or invalid value; argparse and tyro use the same code
+SKIPPED = 3  # done, but some inputs were reported and skipped
+INTERRUPTED = 130  # Ctrl-C; 128 + SIGINT by shell convention

@@ -1,6 +1,6 @@
-"""How to install what is missing: the project is on no package index, so `pip install NAME` fails.
+"""How to install what is missing. The project is on no package index: `pip install NAME` fails.
 
-Imports nothing but the standard library: it is asked when other things are not there.
+Imports only the standard library: it is used when other packages are missing.
 """
 
 import importlib.metadata
@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def install_command(extra: str = "") -> str:
-    """A command that installs the project with an extra of setup.py, "" for none.
+    """The command that installs the project with an extra of setup.py ("" for none).
 
-    In a checkout, from whatever folder: `pip install -e ".[serving]"`. Elsewhere, where a built
-    package was installed: its requirements by name.
+    For a checkout: `pip install -e ".[serving]"`, with its path if that is not the working folder.
+    Without a checkout, for a package that was built and installed: the requirements by name.
     """
     if (ROOT / "setup.py").is_file():
         folder = "." if Path.cwd() == ROOT else str(ROOT)
@@ -25,12 +25,12 @@ def install_command(extra: str = "") -> str:
 
 
 def not_installed(what: str, error: ImportError, extra: str = "") -> str:
-    """One line: what needs a library that is not there, and the command that installs it."""
+    """One line: what needs a missing library, and the command that installs it."""
     return f"{what} needs what is not installed ({error}): {install_command(extra)}"
 
 
 def _requirements(extra: str) -> list[str]:
-    """Those of an extra, or those that every installation has."""
+    """The requirements of an extra, or of every installation."""
     found = []
     for requirement in importlib.metadata.requires(DISTRIBUTION) or []:
         name, _, marker = requirement.partition(";")

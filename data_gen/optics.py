@@ -7,8 +7,8 @@
 | `sigma_px` | Gaussian standard deviation, pixels: sigma = coc / 4         | 0 .. 7        |
 | `defocus`  | what B predicts and labels hold: coc / 28 = sigma / 7        | 0 .. 1        |
 
-Three encodings of a defocus map exist in the world (`ENCODINGS`); each is an encode/decode pair
-between `sigma_px` and what its files hold, and between `sigma_px` and its network label.
+Three encodings of a defocus map are in use (`ENCODINGS`). Each converts between `sigma_px` and the
+numbers in its files, and between `sigma_px` and its network label.
 
 The thin lens itself and the samplers of lenses are in `data_gen/rendering/lens.py`; source of both:
 Lee et al., CVPR 2019, section 3.
@@ -24,7 +24,7 @@ COC_PER_SIGMA = 4.0
 SIGMA_MAX_PX = C_MAX_PX / COC_PER_SIGMA
 SENSOR_WIDTH_MM = 36.0  # of the full frame
 
-# The names of `ENCODINGS`, for options; "auto": whatever the files state or their values tell.
+# The names of `ENCODINGS`, for options; "auto": as stated by the files, or detected from values.
 EncodingName = Literal["paper", "generator", "released"]
 EncodingOrAuto = Literal["auto", "paper", "generator", "released"]
 
@@ -82,10 +82,10 @@ def f_number_from_alpha(alpha_px, focal_length_mm, focus_distance_mm, pixels_per
 
 @dataclass(frozen=True)
 class MapEncoding:
-    """How one family of files stores a map: stored = round(scale * (gain * sigma_px + offset)).
+    """How one kind of file stores a map: stored = round(scale * (gain * sigma_px + offset)).
 
     `label = (gain * sigma_px + offset) / label_max` is what a network trained on it predicts.
-    `stored_max` is the largest legal stored value: that of sigma = 7 px.
+    `stored_max` is the max stored value, that of sigma = 7 px.
     """
 
     name: str
@@ -106,7 +106,7 @@ class MapEncoding:
                 f"sigma_px must lie in [0, {SIGMA_MAX_PX:g}]; "
                 f"received values from {sigma_px.min():g} to {sigma_px.max():g}"
             )
-        # What float32 rounding adds to a full blur must not become 65536, which is 0 in 16 bits.
+        # float32 rounding of the max blur must not yield 65536, which wraps to 0 in 16 bits.
         sigma_px = np.minimum(sigma_px, SIGMA_MAX_PX)
         return np.rint(self.scale * (self.gain * sigma_px + self.offset)).astype(np.uint16)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from data_gen import augment
 from data_gen.rendering import compositing, light
+from data_gen.rendering.layers import layer_bounds
 from data_gen.rendering.lens import LENS_SAMPLERS
 from data_gen.rendering.options import PLAIN, Realism
 from data_gen.scenes.composition import make_scene
@@ -21,7 +22,7 @@ ORDER, LENS, CROP, TURN, NOISE = range(5)
 
 
 class ProceduralScenes(Source):
-    """The embedded default source: `count` scenes, each a pure function of (seed, index).
+    """The built-in default source: `count` scenes, each a pure function of (seed, index).
 
     `read(i) -> (image uint8 [H, W, 3], depth float32 [H, W] > 0)`.
     """
@@ -66,7 +67,7 @@ def read_pair(source, index: tf.Tensor):
 
 
 class Rendered(Source):
-    """`count` examples of RGB-D scenes as ready-made pairs: whole scenes under one lens each.
+    """`count` examples of RGB-D scenes as ready-made pairs, uncropped, with one lens per example.
 
     `read(i) -> (image uint8 [H, W, 3], defocus float32 [H, W])`, a pure function of (seed, i).
     """
@@ -103,13 +104,13 @@ def example(
     Returns:
         {`image` [S, S, 3], `defocus` [S, S, 1]} float32 in [0, 1], `scene` int64,
         `focus_distance`, `alpha_px`, `near` and `far` (bounds of the scene's depth) float32,
-        `layers` int32 (how many the renderer cut the scene's range of depth into).
+        `layers` int32 (number of layers that the renderer splits the depth range into).
     """
     scene = augment.epoch_index(fold(seed, ORDER), index, len(source))
     image, depth = read_pair(source, scene)
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     lens = LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
-    layers = compositing.layer_bounds(lens, near, far)
+    layers = layer_bounds(lens, near, far)
     window = None
     if crop:
         corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)

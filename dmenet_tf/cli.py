@@ -1,9 +1,9 @@
-"""The command `dmenet`: one name for what the packages can do.
+"""The command `dmenet`, for the commands of all packages.
 
     dmenet predict photos/ -o maps --weights runs/demo
 
-Looks at the first word, finds the command among the entry points of the group `dmenet.commands`
-(`data_gen/commands.py`), and hands on the rest: `--help` does not wait for TensorFlow, and no
+Finds the command that the first word names among the entry points of the group `dmenet.commands`
+(`data_gen/commands.py`), and passes the rest on: `--help` does not wait for TensorFlow, and no
 package above this one is named here.
 """
 
@@ -20,7 +20,7 @@ from data_gen.installation import DISTRIBUTION, install_command, not_installed
 from dmenet_tf.completion import SHELLS
 
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells count
-COMPLETION = "completion"  # the one command of this module, which needs to know the others
+COMPLETION = "completion"  # defined here, since it needs all other commands
 
 EPILOG = """\
 examples:
@@ -34,7 +34,7 @@ examples:
 
 
 def main(argv=None) -> int:
-    """Command line; returns the exit code. Quiet where it is interrupted or its reader leaves."""
+    """Command line; returns the exit code. No traceback for an interrupt or a closed pipe."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         code = _dispatch(argv)
@@ -57,7 +57,7 @@ def _dispatch(argv: list[str]) -> int:
     found = commands()
     if not found:
         print(
-            "error: dmenet finds its commands by its installation, which is missing or too old: "
+            "error: no commands are installed (the installation is missing or outdated): "
             f"{install_command()}",
             file=sys.stderr,
         )
@@ -79,7 +79,7 @@ def _dispatch(argv: list[str]) -> int:
 
 @functools.cache
 def commands() -> dict[str, Command]:
-    """The commands of the installed packages by name; none where nothing is installed."""
+    """The commands of the installed packages by name; empty if nothing is installed."""
     return {point.name: _load(point) for point in _entry_points()}
 
 
@@ -88,7 +88,7 @@ def _entry_points() -> list[importlib.metadata.EntryPoint]:
 
 
 def _load(point: importlib.metadata.EntryPoint) -> Command:
-    """The command; where its package is not there, one that says so when it is called."""
+    """The command; if its package is missing, one that says so when it is run."""
     try:
         return point.load()
     except ImportError as error:
@@ -105,8 +105,8 @@ def _unknown(name: str, known: list[str]) -> str:
     if name.startswith("-"):
         kind, known = "option", ["--help", "--version"]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    advice = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(sorted(known))}"
-    return f"no {kind} `{name}`: {advice}"
+    advice = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(sorted(known))}"
+    return f"unknown {kind} {name}; {advice}"
 
 
 def _why_not(name: str, command: Command, error: ImportError) -> str:
@@ -124,7 +124,7 @@ def _version() -> str:
 
 
 def build_parser(with_options: bool = False) -> argparse.ArgumentParser:
-    """The commands; `with_options` also those options that can be had without TensorFlow."""
+    """A parser of all commands, `with_options` also of their options, for completion."""
     parser = argparse.ArgumentParser(
         prog="dmenet",
         usage="dmenet COMMAND ...",
@@ -148,7 +148,7 @@ def _has_help(parser: argparse.ArgumentParser) -> bool:
 
 
 def _options_of(command: Command) -> argparse.ArgumentParser | None:
-    """A command's options; None where they are not known, or what it needs is not installed."""
+    """A command's options; None if unknown, or if what it needs is not installed."""
     try:
         return command.options()
     except ImportError:

@@ -15,15 +15,16 @@ def _train() -> ModuleType:
 def _train_parser() -> ArgumentParser:
     """Without `dmenet_tf.train`, which imports TensorFlow: from the configuration, every field of
     which is an option."""
-    from dmenet_tf.completion import add_fields
+    import tyro
+
+    from data_gen.command_line import parser_of
     from dmenet_tf.config import PRESETS, Config
 
-    parser = ArgumentParser()
+    parser = parser_of(Config, config=(tyro.conf.OmitArgPrefixes,))
     parser.add_argument("--run", help="folder of the run")
     parser.add_argument("--preset", choices=tuple(PRESETS))
     parser.add_argument("--config", help="a configuration file instead of a preset")
     parser.add_argument("--resume", action="store_true", help="continue the run in its folder")
-    add_fields(parser, Config)
     return parser
 
 

@@ -1,43 +1,26 @@
 """The completion script of a shell for `dmenet`: commands, their options and choices, and files.
 
-By shtab, from argparse parsers. Parsers of tyro have completion of their own, but as a script for a
-whole program, which starts a Python at each press of the key and does not exist for fish: here, the
-dataclass that such a parser is made of becomes an argparse parser (`add_fields`).
+By shtab, from argparse parsers; tyro's are such parsers too (`data_gen/command_line.py`). tyro's
+own completion makes a script for one whole program, which starts Python at each press of the key,
+and has none for fish.
 """
 
 import argparse
-import dataclasses
-import typing
 from pathlib import Path
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script that completes what `parser`, with its subcommands, takes."""
+    """The script that completes the options of `parser` and its subcommands."""
     import shtab
 
     _complete_files(parser, shtab.FILE)
     return shtab.complete(parser, shell)
 
 
-def add_fields(parser: argparse.ArgumentParser, group: type) -> None:
-    """An option for each field of a dataclass and of the dataclasses in it, named as tyro names
-    them without prefixes."""
-    for name, kind in typing.get_type_hints(group).items():
-        flag = f"--{name.replace('_', '-')}"
-        if dataclasses.is_dataclass(kind):
-            add_fields(parser, kind)
-        elif kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction)
-        elif typing.get_origin(kind) is typing.Literal:
-            parser.add_argument(flag, choices=typing.get_args(kind))
-        else:
-            parser.add_argument(flag)
-
-
 def _complete_files(parser: argparse.ArgumentParser, file) -> None:
-    """Whatever takes a free text may be a path: completed as one."""
+    """Any option that takes free text may take a path: completes file names."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for subparser in action.choices.values():

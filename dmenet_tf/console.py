@@ -1,4 +1,4 @@
-"""What keeps a console readable."""
+"""Readable console output and error messages."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ import tempfile
 
 @contextlib.contextmanager
 def quiet_native_stderr():
-    """Within it, what native libraries write to standard error is shown only if it fails.
+    """Shows what native libraries write to standard error only if the block fails.
 
     TensorFlow reports missing GPUs on import, before any setting can stop it.
     """
@@ -37,11 +37,11 @@ class UsageError(ValueError):
 class Parser(argparse.ArgumentParser):
     """Raises `UsageError` for wrong options, so that a command reports them in one line.
 
-    An unknown option is named before anything else: argparse would first ask for what is missing,
-    which a misspelt option often is.
+    An unknown option is named first: argparse would first report missing options, and a misspelt
+    required option is also a missing one.
 
     Args:
-        renamed: options that were called otherwise, old name -> name: understood, and not shown.
+        renamed: former name -> name of an option; accepted, but not shown in --help.
     """
 
     def __init__(self, *args, renamed: dict[str, str] | None = None, **kwargs):
@@ -52,19 +52,18 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
     def parse_known_args(self, args=None, namespace=None):
-        args = [self._today(word) for word in (sys.argv[1:] if args is None else args)]
+        args = [self._renamed(word) for word in (sys.argv[1:] if args is None else args)]
         for word in self._options_in(args):
             if not self._knows(word):
                 self.error(self._unknown(word))
         return super().parse_known_args(args, namespace)
 
-    def _today(self, word: str) -> str:
+    def _renamed(self, word: str) -> str:
         name, equals, value = word.partition("=")
         return self.renamed.get(name, name) + equals + value
 
     def _options_in(self, args: list[str]) -> list[str]:
-        """The words that argparse takes for options of this parser; those that follow the name of
-        a subcommand are the subcommand's."""
+        """The words that argparse reads as options of this parser, not of a subcommand."""
         found, subcommands = [], self._subparsers is not None
         for word in args:
             if word == "--":
@@ -91,4 +90,4 @@ class Parser(argparse.ArgumentParser):
             if action.help is not argparse.SUPPRESS
         ]
         near = difflib.get_close_matches(word, shown, n=1)
-        return f"no option {word}" + (f"; did you mean {near[0]}?" if near else "")
+        return f"unknown option {word}" + (f"; did you mean {near[0]}?" if near else "")

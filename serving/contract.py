@@ -1,4 +1,4 @@
-"""What goes over the wire: written once; exporter, server, client, page and tests take it from here.
+"""The wire contract, written once: exporter, server, client, page and tests take it from here.
 
 The service is TensorFlow Serving's `tensorflow.serving.PredictionService` (gRPC), the model is
 `MODEL_NAME`, and it has two signatures:
@@ -21,21 +21,21 @@ The service is TensorFlow Serving's `tensorflow.serving.PredictionService` (gRPC
     -> focus_score   float32 [N]           1 - (sigma that a tenth stays below) / SIGMA_MAX_PX
     -> model         string  [N]           as above
 
-Limits hold for the images of a request together: the model checks each image (whatever server runs
-it), the embedded server their sum. MAX_PIXELS is such that the PNG of any map stays below
-`DEFAULT_MESSAGE_BYTES`, which a gRPC client receives when nobody set a limit. Larger photos go in
-tiles, which `serving.client` does.
+The limits hold for all images of a request together: the model checks each image (whatever server
+runs it), the embedded server their sum. MAX_PIXELS is such that the PNG of any map stays below
+`DEFAULT_MESSAGE_BYTES`, the max that a gRPC client receives by default. `serving.client` sends
+larger photos in tiles.
 
-| what is wrong | status |
+| cause | status |
 | --- | --- |
 | no such model or version | NOT_FOUND |
 | no such label | NOT_FOUND; TensorFlow Serving: INVALID_ARGUMENT |
 | no such signature | FAILED_PRECONDITION |
 | name, dtype or rank of a tensor, an unknown output, pixels beyond [0, 1], no image, no JPEG or PNG, a truncated one, more than MAX_PIXELS or MAX_SIDE_PX | INVALID_ARGUMENT |
 | message above the server's limit (TensorFlow Serving's is 2 GB) | RESOURCE_EXHAUSTED |
-| queue full, model still loading, server stopping: the one status to try again | UNAVAILABLE |
-| deadline passed, in the queue or in the model | DEADLINE_EXCEEDED |
-| the caller went away | CANCELLED |
+| queue full, model still loading, server stopping: the one status to retry | UNAVAILABLE |
+| deadline exceeded, in the queue or in the model | DEADLINE_EXCEEDED |
+| the client cancelled the call | CANCELLED |
 
 Imports nothing but the standard library.
 """  # noqa: E501
@@ -44,7 +44,7 @@ MODEL_NAME = "dmenet"
 
 # --- signatures and tensors -------------------------------------------------------------------
 
-SIGNATURE_IMAGES = "serving_default"  # what a request without a signature's name means
+SIGNATURE_IMAGES = "serving_default"  # used where a request names no signature
 SIGNATURE_ENCODED = "encoded"
 
 IMAGES, ENCODED_IMAGES = "images", "encoded_images"
@@ -87,7 +87,7 @@ SHARP_BELOW_PX = 1.0
 # --- limits -----------------------------------------------------------------------------------
 
 DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own, of what a client receives
-# 2 bytes a pixel, what cannot be compressed, and a byte a row: below DEFAULT_MESSAGE_BYTES.
+# An incompressible map is a PNG of 2 bytes a pixel and a byte a row: below DEFAULT_MESSAGE_BYTES.
 MAX_PIXELS = 2_000_000
 MAX_SIDE_PX = 16_384
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # both ways; MAX_PIXELS as float32 RGB are 24 MB

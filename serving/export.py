@@ -3,7 +3,7 @@
     dmenet export --weights runs/demo --out models/dmenet
 
 Writes `models/dmenet/<version>/`, the next free version (`exporting/publishing.py`).
-TensorFlow is imported only after the command line has been found sound.
+TensorFlow is imported only after the command line has been checked.
 """
 
 import argparse

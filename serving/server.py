@@ -2,9 +2,9 @@
 
     dmenet serve --models models
 
-A stand-in for TensorFlow Serving, and not TensorFlow Serving: the same calls, messages, folders and
-a part of the same configuration, from Python, for a laptop, a demo or one modest machine, with no
-extra install. For production there is serving/config.
+A stand-in for TensorFlow Serving, in Python: the same calls, messages and folders and part of the
+same configuration, for a laptop, a demo or one modest machine, without another installation. For
+production, see serving/config.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ from serving.embedded.options import (
 __all__ = ["Server", "ServerOptions", "build_parser", "main"]
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SPARE_THREADS = 16  # beside those that compute or wait: to refuse at once, for status and health
+_SPARE_THREADS = 16  # besides those that compute or wait: for refusals, status and health
 _log = logging.getLogger("serving")
 
 
 class Server:
-    """Serves from `start` (or `with`) to `stop`; `port` and `metrics_port` say where.
+    """Serves from `start` (or `with`) to `stop`, on `port` and `metrics_port`.
 
-    Raises ValueError and OSError where options or configuration are wrong or a port is taken.
+    Raises ValueError and OSError if options or configuration are wrong or a port is taken.
     """
 
     def __init__(self, options: ServerOptions):
@@ -82,7 +82,7 @@ class Server:
         return self
 
     def wait_until_serving(self, seconds: float) -> bool:
-        """Whether all models had a version to answer with, within `seconds`."""
+        """Waits until all models can answer; whether they can within `seconds`."""
         return self._health.serving.wait(seconds)
 
     def stop(self) -> bool:
@@ -91,7 +91,7 @@ class Server:
         self.service.refuse_new()
         drained = self.service.wait_until_idle(self.options.grace_s)
         self.scheduler.reject_waiting("the server is stopping")
-        # Replies are on their way for a moment after the handlers have ended.
+        # Replies are still being sent for a moment after their handlers have ended.
         self._grpc.stop(1.0 if drained else 0.1).wait()
         if self._metrics_server is not None:
             self._metrics_server.close()
@@ -118,9 +118,9 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", contract.MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", contract.MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),  # else two servers share a port in silence
-                # Identity alone: the limit above is of compressed bytes, which may hold 1000 times
-                # as many.
+                ("grpc.so_reuseport", 0),  # otherwise two servers could share a port unnoticed
+                # No compression: the limit above is of compressed bytes, which may expand to 1000
+                # times as many.
                 ("grpc.compression_enabled_algorithms_bitset", 1),
             ],
         )
@@ -218,16 +218,16 @@ def serve(options: ServerOptions) -> int:
         import tensorflow as tf
 
         import serving.embedded.service  # noqa: F401
-    tf.get_logger().setLevel("ERROR")  # it would advise against the session loader
+    tf.get_logger().setLevel("ERROR")  # it warns that the session loader is deprecated
     server = Server(options).start()
     _tell(server)
     stopping.wait()
-    _log.info("stopping: requests under way have %g s", options.grace_s)
+    _log.info("stopping: requests under way have a grace period of %g s", options.grace_s)
     drained = server.stop()
-    _log.info("stopped" if drained else "stopped; requests under way were given up")
+    _log.info("stopped" if drained else "stopped; requests under way were abandoned")
     if not drained:
         logging.shutdown()
-        os._exit(OK)  # their threads would keep the process
+        os._exit(OK)  # their threads would keep the process alive
     return OK
 
 
@@ -243,7 +243,7 @@ def _tell(server: Server) -> None:
         _log.info("metrics on %s", page)
     if server.host not in _LOOPBACK and not options.tls_certificate:
         _log.warning(
-            "%s can be reached from other machines, and without TLS photos travel readable",
+            "%s can be reached from other machines, and without TLS photos are sent unencrypted",
             server.host,
         )
 

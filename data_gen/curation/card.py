@@ -1,4 +1,4 @@
-"""The page of a data card: what a dataset holds, as one HTML file with its plots."""
+"""The HTML page of a data card: the contents of a dataset, with plots."""
 
 import json
 from pathlib import Path
@@ -19,10 +19,10 @@ from data_gen.dataset import folders, records, shards
 from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, PARAMETERS, read_manifest
 from data_gen.io.images import DataFileError
 
-PERCENTILES = {"least": 0, "lower quarter": 25, "median": 50, "upper quarter": 75, "most": 100}
+PERCENTILES = {"min": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "max": 100}
 SUMMARY = {
     "mean COC of the image (px)": ("mean_coc_px", "{:.2f}"),
-    "largest COC of the image (px)": ("max_coc_px", "{:.2f}"),
+    "max COC of the image (px)": ("max_coc_px", "{:.2f}"),
     "share of sharp pixels": ("sharp_share", "{:.1%}"),
     "focus position in the depth range": ("focus_position", "{:.2f}"),
     "lens: alpha (px)": ("alpha_px", "{:.2f}"),
@@ -35,13 +35,13 @@ MAX_SCENES = 120
 
 
 def open_dataset(folder, encoding="auto"):
-    """`records.open_records` or `folders.open_folder`, whichever the folder is laid out for.
+    """Opens a dataset with `records.open_records` or `folders.open_folder`, by its layout.
 
-    A folder without either layout is read as records, whose error says what is missing. One that
-    a writer has begun and not finished is an error: its card would describe a part.
+    A folder with neither layout is opened as records, whose error says what is missing. An
+    unfinished dataset is an error: its card would describe only a part.
     """
     if not Path(folder).is_dir():
-        raise DataFileError(f"{folder}: a dataset must be a folder; there is no such folder")
+        raise DataFileError(f"{folder}: a dataset must be a folder; it does not exist")
     if (Path(folder) / PARAMETERS).exists():
         read_manifest(folder)
     if (Path(folder) / "image").is_dir() and not shards.is_records(folder):
@@ -85,15 +85,15 @@ def _headline(statistics, scenes):
         ("scenes", scene_count),
         ("megapixels", f"{statistics.pixels / 1e6:,.1f}"),
         (f"of pixels sharp (COC < {SHARP_COC_PX:g} px)", f"{statistics.sharp_share:.1%}"),
-        ("largest COC", f"{statistics.values('max_coc_px').max():.2f} px"),
+        ("max COC", f"{statistics.values('max_coc_px').max():.2f} px"),
     ]
 
 
 def _unknown(statistics, lines):
-    """What the dataset does not say, a sentence each."""
+    """What is unknown about the dataset, one sentence each."""
     total, sentences = len(statistics.rows), []
     if not lines:
-        sentences.append(f"There is no {MANIFEST_LINES}, in which each image's lens is written.")
+        sentences.append(f"There is no {MANIFEST_LINES}, which describes each image's lens.")
     elif len(lines) != total:
         sentences.append(f"{MANIFEST_LINES} has {len(lines)} lines for {total} images.")
     for name, column in (
@@ -106,7 +106,7 @@ def _unknown(statistics, lines):
             flat = " (or the scene is flat)" if column == "focus_position" and lines else ""
             sentences.append(f"{name} of {missing:,} of {total:,} images{flat}.")
     if not statistics.scenes():
-        sentences.append("Scene that each image was made of.")
+        sentences.append("Scene that each image was made from.")
     return sentences
 
 
@@ -116,13 +116,17 @@ def _about(folder, dataset):
     for file in (PARAMETERS, MANIFEST):
         if (folder / file).exists():
             about |= json.loads((folder / file).read_text(encoding="utf-8"))
-    told = "" if "encoding" in about else ", told by the maps' values or by the command line"
+    told = (
+        ""
+        if "encoding" in about
+        else ", detected from the maps' values or given on the command line"
+    )
     about["encoding"] = f"{dataset.encoding}{told}"
     return sorted(about.items())
 
 
 def _plots(statistics):
-    """SVG and caption of each histogram; those of what is not known are left out."""
+    """SVG and caption of each histogram; unknown quantities are left out."""
     share = 100 * statistics.coc_histogram / statistics.pixels
     plots = [
         (
@@ -132,9 +136,9 @@ def _plots(statistics):
         ),
         (
             card_plots.histogram(
-                statistics.values("max_coc_px"), COC_EDGES_PX[::2], "largest COC of an image (px)"
+                statistics.values("max_coc_px"), COC_EDGES_PX[::2], "max COC of an image (px)"
             ),
-            f"How strong the blur of an image gets; {optics.C_MAX_PX:g} px is the most there is.",
+            f"Strongest blur of each image; the max is {optics.C_MAX_PX:g} px.",
         ),
         (
             card_plots.histogram(
@@ -152,7 +156,7 @@ def _plots(statistics):
     if layers.size:
         edges = np.linspace(0, max(350, layers.max()) + 1, 28)
         svg = card_plots.histogram(layers, edges, "layers")
-        plots.append((svg, "Layers that the renderer cut the scene's depth into."))
+        plots.append((svg, "Number of layers that the renderer split the scene's depth into."))
     return [{"svg": svg, "caption": caption} for svg, caption in plots]
 
 
@@ -173,11 +177,11 @@ def _scenes_text(scenes):
     counts = [count for _, count in scenes]
     text = f"{len(scenes):,} scenes with {min(counts)} to {max(counts)} images each"
     hidden = len(scenes) - MAX_SCENES
-    return text + (f"; the {MAX_SCENES} with most are listed." if hidden > 0 else ".")
+    return text + (f"; the {MAX_SCENES} with the most images are listed." if hidden > 0 else ".")
 
 
 def _pair(dataset, statistics, i, lines):
-    """An image of the contact sheet: pictures as data URLs, and its caption."""
+    """One image of the contact sheet: image and map as data URLs, and the caption."""
     name, image, defocus, _ = read(dataset, i, lines)
     row = statistics.rows[i]
     facts = [name, row.scene, f"{row.width} x {row.height}"]

@@ -1,6 +1,6 @@
-"""The plots and pictures of a data card, as text to put into HTML.
+"""The plots and images of a data card, as text for HTML.
 
-Plots are SVG whose ink is the page's own (`currentColor`), so that they read on light and dark.
+Plots are SVG in the text colour of the page (`currentColor`), legible in light and dark mode.
 """
 
 import io
@@ -32,7 +32,7 @@ STYLE = {
         )
     },
 }
-# As in maps of the training's pictures: 0 black (sharp) to 1 bright yellow.
+# As in the training summaries: 0 black (sharp) to 1 bright yellow.
 COLOURS = matplotlib.colormaps["inferno"]
 
 
@@ -57,7 +57,7 @@ def bars(heights, edges, x_label: str, y_label: str, mark: float | None = None) 
 
 
 def colour_bar() -> str:
-    """SVG: which colour of a map stands for which COC."""
+    """SVG: the colour bar of the maps, labelled with the COC."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 0.55), layout="constrained")
         axis = figure.subplots()

@@ -1,4 +1,4 @@
-"""What a dataset of (image, defocus map) holds, in numbers: read once, in bounded memory.
+"""Statistics of a dataset of (image, defocus map), read once in bounded memory.
 
 Units: `coc_px` = 28 * defocus, the diameter that blurs. A pixel is SHARP where coc_px < 1: less
 than a pixel's width of blur. Focus position: (S1 - near)/(far - near) of the scene's depth range,
@@ -23,7 +23,7 @@ COC_EDGES_PX = np.arange(0, optics.C_MAX_PX + BIN_PX, BIN_PX)
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image: pixels, COC in pixels, and how it was made; None where that is not written."""
+    """One image: size, COC in pixels, and how it was made; None where that is unknown."""
 
     file: str
     width: int
@@ -39,7 +39,7 @@ class ImageRow:
 
 @dataclass
 class Statistics:
-    """Of a whole dataset; `add` one image at a time."""
+    """Statistics of a dataset; `add` one image at a time."""
 
     rows: list[ImageRow] = field(default_factory=list)
     pixels: int = 0
@@ -47,7 +47,7 @@ class Statistics:
     coc_histogram: np.ndarray = field(
         default_factory=lambda: np.zeros(len(COC_EDGES_PX) - 1, np.int64)
     )
-    """Pixels per bin of `COC_EDGES_PX`; the last bin holds its upper edge too."""
+    """Pixels per bin of `COC_EDGES_PX`; the last bin includes its upper edge."""
 
     def add(self, row: ImageRow, histogram: np.ndarray, sharp_pixels: int):
         self.rows.append(row)
@@ -60,12 +60,12 @@ class Statistics:
         return self.sharp_pixels / self.pixels
 
     def values(self, name: str) -> np.ndarray:
-        """A column of the rows as float64, without the images of which it is not known."""
+        """A column of the rows as float64, without images whose value is unknown."""
         column = [getattr(row, name) for row in self.rows]
         return np.array([value for value in column if value is not None], np.float64)
 
     def scenes(self) -> list[tuple[str, int]]:
-        """(scene, number of its images), most first; empty where scenes are not known."""
+        """(scene, number of its images), largest first; empty if scenes are unknown."""
         counts = Counter(row.scene for row in self.rows if row.scene is not None)
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
@@ -75,7 +75,7 @@ def collect(dataset, lines: dict[int, dict], progress: Callable = iter) -> Stati
 
     Args:
         dataset: `records.RecordIndex` or `folders.FolderExamples`.
-        lines: of `manifest.read_lines`, {} where there is none.
+        lines: from `manifest.read_lines`; {} without a manifest.
         progress: wraps the range of images, as tqdm does.
     """
     statistics = Statistics()
@@ -108,14 +108,14 @@ def measure(dataset, i: int, lines: dict[int, dict]):
 
 
 def read(dataset, i: int, lines: dict[int, dict]):
-    """(file name or number, image uint8, defocus, how it was made as far as is written)."""
+    """(file name or number, image uint8, defocus, how it was made as far as known)."""
     if isinstance(dataset, RecordIndex):
         example = dataset.example(i)
         made = {key: value for key, value in example.items() if key not in ("image", "defocus")}
         made |= lines.get(example["index"], {})
         return f"record {example['index']}", example["image"], example["defocus"], made
     stem = dataset.name(i)
-    # The files of our own folders are named by their index.
+    # Files written by this project are named by their index.
     made = lines.get(int(stem), {}) if stem.isdecimal() else {}
     if "file" in made and Path(made["file"]).stem != stem:
         made = {}
@@ -123,7 +123,7 @@ def read(dataset, i: int, lines: dict[int, dict]):
 
 
 def focus_position(made: dict) -> float | None:
-    """(S1 - near)/(far - near), or None where it is not known or the scene is flat."""
+    """(S1 - near)/(far - near), or None if it is unknown or the scene is flat."""
     if not {"focus_distance", "near", "far"} <= made.keys() or made["far"] <= made["near"]:
         return None
     return (made["focus_distance"] - made["near"]) / (made["far"] - made["near"])

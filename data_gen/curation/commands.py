@@ -1,10 +1,10 @@
-"""The commands that look at data: inspect, dedup and card.
+"""The commands inspect, dedup and card, which look at existing data.
 
     python -m data_gen inspect SYNDOF/
     python -m data_gen dedup sintel/ synthia/ --out distinct
     python -m data_gen card syndof
 
-What they do is imported once their options are read: a help text does not wait for TensorFlow.
+Each imports its implementation after parsing its options, so --help does not load TensorFlow.
 """
 
 import functools
@@ -17,14 +17,14 @@ from tqdm import tqdm
 from data_gen import command_line, environment, exit_codes
 from data_gen.curation.options import HASH_BITS, CardOptions, DedupOptions, InspectOptions
 
-INSPECT = """Reports what a folder holds, and everything that is wrong with it.
+INSPECT = """Reports what a folder contains and everything that is wrong with it.
 
 python -m data_gen inspect SYNDOF/
 
 python -m data_gen inspect sintel/ --json
 
-For the authors' released folders (image/, blur_map/), for datasets that `python -m data_gen` wrote,
-in either layout, and for RGB-D scenes. Exit code: 0 nothing wrong, 1 problems found.
+Reads the authors' released folders (image/, blur_map/), datasets written by `python -m data_gen` in
+either layout, and RGB-D scenes. Exit code: 0 if nothing is wrong, 1 if there are problems.
 """
 
 DEDUP = """Keeps only dissimilar images of a collection, as the paper did (2,006 of its frames).
@@ -34,18 +34,18 @@ python -m data_gen dedup sintel/ synthia/ --out distinct
 python -m data_gen dedup photos/ --out distinct --threshold 48
 """
 
-CARD = """Writes a data card: what a dataset of images and maps holds, as one HTML file with plots.
+CARD = """Writes a data card: the contents of a dataset as one HTML file with plots.
 
 python -m data_gen card syndof
 
 python -m data_gen card SYNDOF/ --encoding released -o syndof.html
 
-For datasets that `python -m data_gen` wrote, in either layout, and for the authors' folders
-(image/, blur_map/). Focus distances and layers come from manifest.jsonl; without it the card says
-that they are not known. The file holds everything: no script, no link, nothing to load.
+Reads datasets written by `python -m data_gen` in either layout and the authors' folders (image/,
+blur_map/). Focus distances and layers come from manifest.jsonl; without it the card lists them as
+unknown. The file is self-contained: no scripts, no links, no external resources.
 """
 
-NOTHING_WRITTEN = "interrupted; nothing is written before the end"
+NOTHING_WRITTEN = "interrupted; nothing was written"
 
 
 def inspect(argv=None) -> int:
@@ -89,7 +89,7 @@ def _dedup(options: DedupOptions) -> int:
         f"{len(source)} images, {len(distinct)} kept, {len(source) - len(distinct)} left out in "
         f"{len(groups)} groups (threshold {options.threshold} of {HASH_BITS} bits)"
     )
-    print(f"look at {options.out / 'merged.png'}; the list is {options.out / 'kept.txt'}")
+    print(f"contact sheet: {options.out / 'merged.png'}; list: {options.out / 'kept.txt'}")
     return exit_codes.OK
 
 

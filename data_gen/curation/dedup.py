@@ -70,9 +70,9 @@ def hash_source(source, progress: Callable = iter) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Groups:
-    """`leader[i]`: the kept image that stands for image i (i itself where it is kept).
+    """`leader[i]`: the kept image that represents image i (i itself if it is kept).
 
-    `distance[i]`: bits between image i and the nearest one kept before it; -1 where there is none.
+    `distance[i]`: bits between image i and the nearest one kept before it; -1 if there is none.
     """
 
     leader: np.ndarray
@@ -137,7 +137,7 @@ def group(hashes: np.ndarray, threshold: int = THRESHOLD) -> Groups:
 
 @dataclass(frozen=True)
 class Photos:
-    """Images without depth, so no `Source`; `name(i)` is the path below `root`."""
+    """Images without depth, hence not a `Source`; `name(i)` is the path below `root`."""
 
     root: Path
     paths: tuple[Path, ...]
@@ -154,7 +154,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class Prefixed:
-    """A source whose names begin with the folder it was opened from, to tell several apart."""
+    """A source whose names are prefixed with its folder, to distinguish several sources."""
 
     source: object
     prefix: str
@@ -176,7 +176,7 @@ def distinct_source(
 
     Args:
         source: its `read_image(i)`, if it has one, saves reading the depth.
-        threshold: bits; images this near to a kept one are left out.
+        threshold: bits; images within this distance of a kept one are left out.
         report: a folder for `dedup_report.write_report`; None: no report.
         progress: wraps the iterable of work, as tqdm does.
     Raises:
@@ -212,7 +212,7 @@ def open_collection(root):
 
 
 def open_collections(paths):
-    """Several collections as one, whose names begin with their folder if there are several."""
+    """Opens collections as one source; of several, names are prefixed with their folder."""
     if not paths:
         raise ValueError("dedup needs at least one folder of images; received none")
     opened = [open_collection(path) for path in paths]

@@ -1,4 +1,4 @@
-"""What `dedup.py` merged: lists, a contact sheet of the groups, a histogram of distances."""
+"""The report of `dedup.py`: lists, a contact sheet of the groups, a histogram of distances."""
 
 import json
 from pathlib import Path
@@ -46,8 +46,8 @@ def save_merged(path: Path, source, merged, distance) -> None:
 
     Args:
         source: as `base.read_image` takes it, with `name(i)`.
-        merged: (kept index, indices left out for it) per group, in the order to be shown. Groups
-            beyond the last row and members beyond its end are counted instead.
+        merged: (kept index, indices left out for it) per group, in display order. Groups beyond
+            the last row and members beyond its end are only counted.
         distance: bits per index, written under each image that was left out.
     """
     places, rows = _arrange(merged)

@@ -1,7 +1,7 @@
-"""What a dataset of images and maps on disk holds, and everything that is wrong with it.
+"""Inspects a dataset of images and maps on disk and lists everything that is wrong with it.
 
-For the authors' folders (image/, blur_map/) and for records. Nothing stops at the first problem:
-every file is read whole, and each broken rule is a sentence that begins with the file's name.
+For the authors' folders (image/, blur_map/) and for records. It does not stop at the first problem:
+every file is read completely, and each broken rule is a sentence that begins with the file name.
 """
 
 import json
@@ -28,13 +28,13 @@ from data_gen.io.images import DataFileError, natural_key, read_bytes
 
 @dataclass
 class Report:
-    """What was found in a folder. `problems`: rules that are broken; `notes`: worth knowing."""
+    """Findings about a folder. `problems`: broken rules; `notes`: other things worth knowing."""
 
     folder: str
     layout: str
     facts: dict = field(default_factory=dict)
     scenes: list[dict] = field(default_factory=list)
-    """Of RGB-D sources: a row per scene."""
+    """RGB-D sources only: one row per scene."""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ def inspect_folders(root: Path, encoding="auto", progress: Callable = iter) -> R
         for have, lack, where in ((images, maps, "blur_map"), (maps, images, "image")):
             if stem in have and stem not in lack:
                 report.problems.append(
-                    f"{have[stem]}: must have its partner {root / where / stem}.png; there is none"
+                    f"{have[stem]}: must have a partner {root / where / stem}.png; it is missing"
                 )
     lines = _lines(root, report)
 
@@ -91,8 +91,8 @@ def inspect_records(root: Path, encoding="auto", progress: Callable = iter) -> R
     wrong += sorted(set(range(len(places))) - indices.keys())
     if wrong:
         report.problems.append(
-            f"{root}: each index 0 .. {len(places) - 1} must stand in one record; missing or "
-            f"repeated: {', '.join(map(str, wrong[:10]))}{' ...' if len(wrong) > 10 else ''}"
+            f"{root}: each index 0 .. {len(places) - 1} must occur in exactly one record; missing "
+            f"or repeated: {', '.join(map(str, wrong[:10]))}{' ...' if len(wrong) > 10 else ''}"
         )
     stated = _stated(root, report)
     stated = stated or next((pair.encoding for pair in pairs if pair.encoding), None)
@@ -119,7 +119,7 @@ def _read_all(examine, count, progress, report) -> list[Pair]:
 
 
 def _lines(root, report) -> dict[int, dict]:
-    """manifest.jsonl, its problems reported."""
+    """The lines of manifest.jsonl; its problems go into the report."""
     lines, problems = read_lines(root)
     report.problems += problems
     if lines:
@@ -128,7 +128,7 @@ def _lines(root, report) -> dict[int, dict]:
 
 
 def _stated(root, report) -> str | None:
-    """The encoding that dataset.json or parameters.json states; its damage is a problem."""
+    """The encoding stated by dataset.json or parameters.json; a damaged file is a problem."""
     if (root / MANIFEST).exists():
         try:
             return read_manifest(root)["encoding"]
@@ -143,7 +143,7 @@ def _stated(root, report) -> str | None:
 
 
 def _about_dataset(root, report, count) -> None:
-    """Whether it is complete, and what killed writers left."""
+    """Whether the dataset is complete, and files left by killed writers."""
     ours = (root / PARAMETERS).exists() or report.layout.startswith("TFRecord")
     if (root / MANIFEST).exists():
         try:
@@ -156,8 +156,8 @@ def _about_dataset(root, report, count) -> None:
             )
     elif ours:
         report.problems.append(
-            f"{root}: a dataset is complete where {MANIFEST} stands; there is none: start "
-            "the same command of data_gen again to continue it"
+            f"{root}: a complete dataset must have a {MANIFEST}; it is missing: run the same "
+            "data_gen command again to continue"
         )
     lines = report.facts.get(MANIFEST_LINES)
     if lines and lines != f"{count} lines":
@@ -165,7 +165,7 @@ def _about_dataset(root, report, count) -> None:
             f"{root / MANIFEST_LINES}: must have {count} lines; received {lines}"
         )
     report.problems += [
-        f"{path}: a temporary file that a killed writer left; it may be removed"
+        f"{path}: a temporary file left by a killed writer; it can be deleted"
         for path in sorted(root.rglob(".*.tmp"))
     ]
 
@@ -180,7 +180,7 @@ def _about_pairs(report, pairs: list[Pair], encoding: str, stated: str | None) -
     kinds = Counter(pair.map_kind for pair in whole)
     report.facts["maps"] = "; ".join(f"{kind} ({n})" for kind, n in kinds.most_common())
     if len(kinds) > 1:
-        report.notes.append("the maps are not all of one kind; they are read alike")
+        report.notes.append("the maps have different formats; all of them are read")
     if not whole:
         return
     low, high = min(pair.low for pair in whole), max(pair.high for pair in whole)
@@ -190,23 +190,23 @@ def _about_pairs(report, pairs: list[Pair], encoding: str, stated: str | None) -
             f"{report.folder}: encoding must be 'auto' or what the dataset states, '{stated}'; "
             f"received '{encoding}'"
         )
-    told, reason = encoding, "as the command line says"
+    name, reason = encoding, "as given on the command line"
     if stated:
-        told, reason = stated, "as the dataset states"
+        name, reason = stated, "as stated by the dataset"
     elif encoding == "auto":
-        told, reason = encoding_detection.tell([(pair.low, pair.high) for pair in whole])
-    report.facts["encoding"] = f"{told or 'not told'}: {reason}"
-    if told not in optics.ENCODINGS:
+        name, reason = encoding_detection.detect([(pair.low, pair.high) for pair in whole])
+    report.facts["encoding"] = f"{name or 'unknown'}: {reason}"
+    if name not in optics.ENCODINGS:
         report.problems.append(
-            f"{report.folder}: the encoding of the maps must be named with --encoding, or told by "
-            f"{MANIFEST} or the values; received values from {low} to {high}"
+            f"{report.folder}: the encoding of the maps must be given with --encoding, or follow "
+            f"from {MANIFEST} or the values; received values from {low} to {high}"
         )
         return
-    _about_values(report, whole, optics.ENCODINGS[told], low, high)
+    _about_values(report, whole, optics.ENCODINGS[name], low, high)
 
 
 def _about_values(report, whole, scheme, low, high) -> None:
-    """Ranges in units, and what the encoding forbids or makes doubtful."""
+    """Ranges in units, and values that the encoding forbids or makes doubtful."""
     sigma_px = scheme.decode(np.array([min(low, scheme.stored_max), min(high, scheme.stored_max)]))
     coc_px = optics.sigma_to_coc(sigma_px)
     report.facts["sigma_px"] = f"{sigma_px[0]:.3f} .. {sigma_px[1]:.3f}"
@@ -228,7 +228,7 @@ def _about_values(report, whole, scheme, low, high) -> None:
     below = sum(pair.low < scheme.encode(0.0) for pair in whole)
     if below:
         report.notes.append(
-            f"{below} maps hold values below {scheme.encode(0.0)}, a COC under one pixel: sharp"
+            f"{below} maps hold values below {scheme.encode(0.0)}, a COC below one pixel: sharp"
         )
     if high == low:
         report.notes.append(f"all maps hold {low} everywhere: is it the right folder?")

@@ -1,4 +1,4 @@
-"""One image and its map, read whole: what they hold and which rules they break."""
+"""Reads one image and its map completely: their properties and the rules they break."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from data_gen.io.images import (
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its map as read; None where a file is missing or unreadable."""
+    """Properties of an image and its map; None where a file is missing or unreadable."""
 
     image_size: tuple[int, int] | None = None
     map_size: tuple[int, int] | None = None
@@ -32,7 +32,7 @@ class Pair:
 
 
 def read_pair(image, blur_map, made: dict) -> Pair:
-    """Reads both files as far as they are there: (what it is called, function to its bytes)."""
+    """Reads the files that exist, each given as (name, function that returns its bytes)."""
     found, problems = {}, []
     for kind, file, decode in (
         ("image", image, lambda data, name: {"image_size": decode_rgb(data, name).shape[:2]}),
@@ -49,7 +49,9 @@ def read_pair(image, blur_map, made: dict) -> Pair:
             continue
         stated = made.get(f"{kind}_sha256")
         if stated not in (None, hashlib.sha256(data).hexdigest()):
-            problems.append(f"{name}: must be the file that {MANIFEST_LINES} states; it differs")
+            problems.append(
+                f"{name}: must be the file described by {MANIFEST_LINES}; its checksum differs"
+            )
     if {"image_size", "map_size"} <= found.keys() and found["image_size"] != found["map_size"]:
         problems.append(
             f"{image[0]}, {blur_map[0]}: image and map must have the same size; received "
@@ -93,15 +95,15 @@ def read_record(place, lines) -> Pair:
 
 def by_stem(folder: Path, problems) -> dict[str, Path]:
     if not folder.is_dir():
-        problems.append(f"{folder}: must be a folder of images; there is no such folder")
+        problems.append(f"{folder}: must be a folder of images; it does not exist")
         return {}
     files = {}
     for path in find_files(folder, IMAGE_SUFFIXES):
         if path.parent != folder:
-            problems.append(f"{path}: must lie directly in {folder}; folders in it are not read")
+            problems.append(f"{path}: must lie directly in {folder}; subfolders are not read")
         elif path.stem in files:
             problems.append(
-                f"{path}: a name must stand for one file; {files[path.stem]} has it too"
+                f"{path}: each name must belong to one file; {files[path.stem]} has it too"
             )
         else:
             files[path.stem] = path

@@ -1,6 +1,6 @@
-"""What a folder of RGB-D scenes holds: layout, depth ranges, how much is unknown or sky.
+"""Inspects a folder of RGB-D scenes: layout, depth ranges, share of unknown depth and sky.
 
-Every scene is read whole, by the rules of `sources/depth.py`; each that cannot be is a problem.
+Every scene is read completely by the rules of `sources/depth.py`; unreadable ones are problems.
 """
 
 from collections import Counter
@@ -51,10 +51,10 @@ def inspect_scenes(root: Path, progress: Callable = iter) -> Report:
         report.facts["sky"] = f"{sky.mean():.1%} of pixels, {sky.max():.1%} at most"
     for row in whole:
         if row["far"] <= row["near"]:
-            report.notes.append(f"{row['name']}: flat, so that no lens blurs it")
+            report.notes.append(f"{row['name']}: flat, so no lens can blur it")
         if row["unknown"] > MANY_UNKNOWN:
             report.notes.append(
-                f"{row['name']}: {row['unknown']:.0%} of its depth is unknown and made up from "
+                f"{row['name']}: {row['unknown']:.0%} of its depth is unknown and filled from "
                 "the nearest known pixels"
             )
     return report

@@ -1,4 +1,4 @@
-"""What a folder holds and everything that is wrong with it: datasets of images and maps, RGB-D."""
+"""Inspects a folder, a dataset of images and maps or RGB-D scenes, and lists all problems."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ MAX_SCENES = 60
 
 
 def inspect(root, encoding="auto", progress=iter) -> Report:
-    """Reads the whole folder; what is wrong with it is in the report's `problems`.
+    """Reads the whole folder; everything wrong with it is in the report's `problems`.
 
-    Raises `DataFileError` where there is no such folder.
+    Raises `DataFileError` if the folder does not exist.
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataFileError(f"{root}: must be a folder; there is no such folder")
+        raise DataFileError(f"{root}: must be a folder; it does not exist")
     layout = _written_layout(root)
     if shards.is_records(root) or layout == "records":
         return inspect_records(root, encoding, progress)
@@ -34,17 +34,17 @@ def inspect(root, encoding="auto", progress=iter) -> Report:
 
 
 def _written_layout(root) -> str | None:
-    """The layout that the writer's own files state."""
+    """The layout stated by parameters.json or dataset.json."""
     for name in (PARAMETERS, MANIFEST):
         try:
             return json.loads((root / name).read_text(encoding="utf-8"))["layout"]
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # damage of these files is reported by the inspection itself
+            continue  # the inspection itself reports damaged files
     return None
 
 
 def as_text(report: Report) -> str:
-    """The report for a person."""
+    """The report as text."""
     lines = [f"{report.folder}: {report.layout}"]
     width = max(map(len, report.facts), default=0)
     lines += [f"  {name:<{width}}  {value}" for name, value in report.facts.items()]

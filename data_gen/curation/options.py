@@ -1,4 +1,4 @@
-"""Options of the commands that look at data; imports no TensorFlow."""
+"""Options of inspect, dedup and card; imports no TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import tyro
 from data_gen.optics import EncodingOrAuto
 
 HASH_BITS = 256
-# Why this many: `dedup.py`.
+# Chosen from the measurements in `dedup.py`.
 THRESHOLD_BITS = 64
 
 Out = tyro.conf.arg(aliases=["-o"])
@@ -22,7 +22,7 @@ class InspectOptions:
     folder: tyro.conf.Positional[Path]
     """A dataset (image/ with blur_map/, or records), or RGB-D scenes."""
     encoding: EncodingOrAuto = "auto"
-    """Encoding of the maps; auto: what the dataset states or the values tell."""
+    """Encoding of the maps; auto: as stated by the dataset, or detected from the values."""
     json: bool = False
     """Print one JSON object instead of text."""
 
@@ -36,7 +36,7 @@ class DedupOptions:
     out: Annotated[Path, Out]
     """Folder of the report: kept.txt, report.json, distances.png, merged.png."""
     threshold: Annotated[int, tyro.conf.arg(metavar="BITS")] = THRESHOLD_BITS
-    """Of 256 bits; images this near to a kept one are left out."""
+    """Images whose hash differs from a kept one by at most this many of 256 bits are left out."""
 
     def __post_init__(self):
         if not 0 <= self.threshold < HASH_BITS:
@@ -54,6 +54,6 @@ class CardOptions:
     out: Annotated[Path, Out] = Path("card.html")
     """The file to write."""
     encoding: EncodingOrAuto = "auto"
-    """Encoding of the maps, for folders that do not tell it."""
+    """Encoding of the maps; auto: as stated by the dataset, or detected from the values."""
     pictures: int = 24
-    """Images of the contact sheet, evenly spread over the dataset."""
+    """Number of images on the contact sheet, evenly spread over the dataset."""

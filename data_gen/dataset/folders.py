@@ -23,7 +23,7 @@ from data_gen.io.images import (
 )
 from data_gen.sources.base import Source
 
-# Enough maps to tell the encodings apart; every later read still checks its own map.
+# Enough maps to distinguish the encodings; every later read still checks its own map.
 MAPS_FOR_GUESS = 100
 
 
@@ -67,11 +67,11 @@ def open_folder(root, encoding="auto") -> FolderExamples:
     """Opens the authors' layout, root/image/* with root/blur_map/* of the same stems.
 
     Args:
-        encoding: a key of `optics.ENCODINGS`; or 'auto': what dataset.json says, and without one
-            what the values of up to 100 maps tell (`encoding_detection.py`), else an error.
+        encoding: a key of `optics.ENCODINGS`; or 'auto': as stated by dataset.json, or else
+            detected from up to 100 maps (`encoding_detection.py`), or else an error.
     Raises:
-        DataFileError: naming the file: no such folder, empty, an image or map alone, not as many
-            as dataset.json states, an encoding that the values do not tell.
+        DataFileError: naming the file: a missing or empty folder, an image without map or the
+            reverse, a count other than that in dataset.json, an ambiguous encoding.
     """
     if encoding not in ("auto", *optics.ENCODINGS):
         raise ValueError(
@@ -81,9 +81,7 @@ def open_folder(root, encoding="auto") -> FolderExamples:
     images, maps = (by_stem(list_images(root / name)) for name in ("image", "blur_map"))
     for stem in sorted(images.keys() ^ maps.keys(), key=natural_key):
         path, lacks = (images[stem], "blur_map") if stem in images else (maps[stem], "image")
-        raise DataFileError(
-            f"{path}: must have its partner {root / lacks / stem}.png; there is none"
-        )
+        raise DataFileError(f"{path}: must have a partner {root / lacks / stem}.png; it is missing")
     pairs = [(path, maps[stem]) for stem, path in images.items()]
     if (root / MANIFEST).exists():
         manifest = read_manifest(root)
@@ -102,11 +100,11 @@ def open_folder(root, encoding="auto") -> FolderExamples:
 def _guess_encoding(root, maps) -> str:
     sample = maps[:: -(-len(maps) // MAPS_FOR_GUESS)]
     bounds = [(int(m.min()), int(m.max())) for m in map(read_stored, sample)]
-    encoding, reason = encoding_detection.tell(bounds)
+    encoding, reason = encoding_detection.detect(bounds)
     if encoding is None:
         low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         raise DataFileError(
-            f"{root}: the encoding of the maps must be named, or told by {MANIFEST} or by their "
-            f"values; received values from {low} to {high} and no {MANIFEST} ({reason})"
+            f"{root}: the encoding of the maps must be given, or follow from {MANIFEST} or from "
+            f"their values; received values from {low} to {high} and no {MANIFEST} ({reason})"
         )
     return encoding

@@ -1,9 +1,10 @@
-"""The two files that describe a dataset: dataset.json as a whole, manifest.jsonl image by image.
+"""The files that describe a dataset: dataset.json as a whole, manifest.jsonl image by image.
 
 dataset.json holds `version`, `encoding`, `count` and whatever else the writer keeps (the seed, the
-source, the options of the rendering). It is written last: where it stands, the dataset is complete.
+source, the rendering options). It is written last, so its presence means that the dataset is
+complete.
 
-manifest.jsonl has a JSON object a line: how each image was made. Keys: `index`, `seed`, `name`,
+manifest.jsonl has one JSON object per line: how each image was made. Keys: `index`, `seed`, `name`,
 `file` (with `record`, its place in the shard, or `map_file`), `scene`, `source` (its `image` and
 `depth` file relative to root number `root`; null for procedural scenes), `encoding`, `sampler`,
 `crop`, `height`, `width`, `focus_distance`, `alpha_px`, `near`, `far` (bounds of the scene's
@@ -20,13 +21,13 @@ from data_gen.io.images import DataFileError, read_bytes
 VERSION = 1
 MANIFEST = "dataset.json"
 MANIFEST_LINES = "manifest.jsonl"
-PARAMETERS = "parameters.json"  # what the dataset is made of, written first
+PARAMETERS = "parameters.json"  # the parameters of the dataset, written first
 
 # --- dataset.json ------------------------------------------------------------------------------
 
 
 def write_manifest(folder, encoding: str, count: int, **about):
-    """Declares a dataset complete; `about`: anything else worth keeping, as the seed."""
+    """Marks a dataset as complete; `about`: anything else worth keeping, such as the seed."""
     write_text(Path(folder) / MANIFEST, manifest_text(encoding, count, **about))
 
 
@@ -38,7 +39,7 @@ def manifest_text(encoding: str, count: int, **about) -> str:
 
 
 def read_manifest(folder) -> dict:
-    """dataset.json of a folder; `DataFileError` where it is missing or not of this version."""
+    """dataset.json of a folder; `DataFileError` if it is missing or has another version."""
     path = Path(folder) / MANIFEST
     try:
         manifest = json.loads(read_bytes(path))
@@ -57,7 +58,7 @@ def read_manifest(folder) -> dict:
 
 
 def check_count(folder, manifest: dict, count: int) -> None:
-    """`DataFileError` where a dataset does not hold as many examples as dataset.json states."""
+    """`DataFileError` unless a dataset has as many examples as dataset.json states."""
     if count != manifest["count"]:
         raise DataFileError(
             f"{folder}: must hold the {manifest['count']} examples that {MANIFEST} states; "
@@ -69,12 +70,12 @@ def check_count(folder, manifest: dict, count: int) -> None:
 
 
 def line_text(about: dict) -> str:
-    """The line of an image; `about` holds at least its `index`."""
+    """The line of an image; `about` contains at least its `index`."""
     return json.dumps(about, ensure_ascii=False) + "\n"
 
 
 def read_lines(folder) -> tuple[dict[int, dict], list[str]]:
-    """{index: the line's object} and what is wrong with other lines; ({}, []) without the file."""
+    """({index: object of its line}, problems of other lines); ({}, []) without the file."""
     path = Path(folder) / MANIFEST_LINES
     if not path.exists():
         return {}, []
@@ -89,6 +90,8 @@ def read_lines(folder) -> tuple[dict[int, dict], list[str]]:
             )
             continue
         if index in lines:
-            problems.append(f"{path}, line {number}: index {index} stands in an earlier line too")
+            problems.append(
+                f"{path}, line {number}: index {index} is already used by an earlier line"
+            )
         lines[index] = line
     return lines, problems

@@ -23,7 +23,7 @@ def decode_map(stored, encoding: str, name) -> np.ndarray:
 
 
 def check_pair(image, defocus, name):
-    """Both, if they have the same size; else `DataFileError`."""
+    """(image, defocus), if they have the same size; else `DataFileError`."""
     if image.shape[:2] != defocus.shape:
         raise DataFileError(
             f"{name}: image and map must have the same size; "

@@ -64,7 +64,7 @@ def write_shard(path, examples, encoding="paper") -> int:
 
 
 class RecordIndex(Source):
-    """The examples of a folder of shards by number, with no order of reading imposed.
+    """The examples of a folder of shards by number, for random access.
 
     Opening reads the records' lengths only. A flipped bit in an image or map is found by the
     checksums inside its PNG when it is read.
@@ -85,7 +85,7 @@ class RecordIndex(Source):
         return len(self._places)
 
     def records_per_shard(self) -> dict[Path, int]:
-        """How many records each shard holds, in the order of the shards; some may have none."""
+        """{shard: number of its records}, in the order of the shards; some may be empty."""
         held = Counter(file for file, *_ in self._places)
         return {file: held[file] for file in self.files}
 
@@ -98,7 +98,7 @@ class RecordIndex(Source):
         return example["image"], example["defocus"]
 
     def example(self, i) -> dict:
-        """The whole example, as it was written."""
+        """The complete example, as it was written."""
         place, values = self._values(i)
         encoding = values.pop("encoding").decode(errors="replace")
         if encoding != self.encoding:
@@ -114,7 +114,7 @@ class RecordIndex(Source):
         return {**values, "name": values["name"].decode(errors="replace")}
 
     def _values(self, i):
-        """The record's place, for errors, and its values as stored."""
+        """The place of the record, for errors, and its stored values."""
         file, offset, length = self._places[i]
         place = f"{file}, record at byte {offset}"
         with open(file, "rb") as opened:
@@ -131,8 +131,8 @@ open_records = RecordIndex
 def read_records(folder) -> tf.data.Dataset:
     """All examples in order as {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1].
 
-    Everything happens in the graph. TensorFlow checks each record's checksum, and names no file
-    when one is wrong; `open_records(folder).read(i)` does.
+    Runs entirely in the graph. TensorFlow verifies each record's checksum but names no file when it
+    is wrong; `open_records(folder).read(i)` does.
     """
     dataset = RecordIndex(folder)
     parse = _parser([dataset.encoding])
@@ -150,23 +150,24 @@ def shuffled_records(
     cycle: int = 8,
     window: int = 256,
 ) -> tf.data.Dataset:
-    """The examples of datasets in an endless, shuffled order, read in the graph alone.
+    """The examples of datasets in an endless, shuffled order, read entirely in the graph.
 
     The order is a pure function of `seed`: example number n of the stream is the same wherever the
-    stream starts. Numbers e*N .. (e+1)*N - 1 are epoch e, in which each of the N records stands
-    once. An epoch has its own order of shards; `cycle` of them are read at a time, a record of each
-    in turn, and every `window` records that come out of this are shuffled. So neighbours of a shard
-    end up apart, and memory holds `window` encoded records.
+    stream starts. Numbers e*N .. (e+1)*N - 1 are epoch e, in which each of the N records occurs
+    once. An epoch has its own order of shards; `cycle` shards are read at a time, one record from
+    each in turn, and every `window` consecutive records of the result are shuffled. So neighbours
+    in a shard end up apart, and `window` encoded records are in memory.
 
-    A start in the middle of an epoch reads, and does not decode, what lies before it in the epoch.
+    A start in the middle of an epoch reads the records before it in that epoch, without decoding
+    them.
 
     Args:
         datasets: opened folders, of one encoding or of several.
         seed: 0 .. 2^31 - 1.
         start: number of the first example; step * batch size continues a training run.
-        counts: how many of its first records each dataset gives; None: all of them. (The others
-            are held out.)
-        cycle, window: parts of the order: another value is another order.
+        counts: number of records to use from the beginning of each dataset, the rest being held
+            out; None: all of them.
+        cycle, window: see above; other values give another order.
     Returns:
         {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1], and `number`, int64: that of
         the example in the stream, for the seeds of crops and flips. So a stream of batches is
@@ -177,7 +178,7 @@ def shuffled_records(
         with cut(example) = `augment.fit_to_crop(..., values="scaled")`, then
         `augment.random_crop` and `augment.random_flip_turn` by `fold(key, purpose, number)`.
     Raises:
-        ValueError: no record at all, or counts beyond what there is.
+        ValueError: no records at all, or a count above the number of records.
     """
     encodings = sorted({dataset.encoding for dataset in datasets})
     files, takes, schemes = _shards_to_read(datasets, counts, encodings)

@@ -1,4 +1,4 @@
-"""TFRecord shards: their names, what a record holds, and where each record begins.
+"""TFRecord shards: their names, the features of a record, and where each record begins.
 
 A shard is `dmenet-00003-of-00010.tfrecord`; a record is a tf.train.Example of `FEATURES`, framed as
 length(8) crc(4) data(length) crc(4).
@@ -36,7 +36,7 @@ def serialize(values: dict) -> bytes:
     """The values of `FEATURES` (bytes, int or float) -> the bytes of a record."""
     features = {key: _feature(values[key]) for key in FEATURES}
     example = tf.train.Example(features=tf.train.Features(feature=features))
-    # Otherwise the order of the entries is that of a hash which differs between processes.
+    # Otherwise the order of the entries follows a hash that differs between processes.
     return example.SerializeToString(deterministic=True)
 
 
@@ -49,7 +49,7 @@ def _feature(value):
 
 
 def write_records(path, records):
-    """A shard file from an iterable of serialized records; `OSError` where the disk refuses."""
+    """Writes a shard file from an iterable of serialized records; `OSError` if the disk is full."""
     try:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records:
@@ -60,12 +60,12 @@ def write_records(path, records):
 
 
 def deserialize(record: bytes, name) -> dict:
-    """Inverse of `serialize`; `DataFileError` naming `name` where the record is damaged."""
+    """Inverse of `serialize`; `DataFileError` naming `name` if the record is damaged."""
     try:
         feature = tf.train.Example.FromString(record).features.feature
         return {key: _value(feature[key]) for key in FEATURES}
     except Exception as error:  # protobuf's own error type is not public
-        raise DataFileError(f"{name}: must be a whole record of a dataset ({error})") from error
+        raise DataFileError(f"{name}: must be a complete record of a dataset ({error})") from error
 
 
 def _value(feature):
@@ -74,12 +74,12 @@ def _value(feature):
 
 
 def is_records(folder) -> bool:
-    """Whether a folder holds shards, all of them or not."""
+    """Whether a folder contains shards, complete or not."""
     return any(SHARD_PATTERN.fullmatch(path.name) for path in Path(folder).glob("*.tfrecord"))
 
 
 def complete_shards(folder) -> list[Path]:
-    """The shards of a folder in order; `DataFileError` where one is missing or does not belong."""
+    """The shards of a folder in order; `DataFileError` if one is missing or of another dataset."""
     shards = sorted(path for path in folder.iterdir() if SHARD_PATTERN.fullmatch(path.name))
     totals = {int(SHARD_PATTERN.fullmatch(path.name)[2]) for path in shards}
     expected = [shard_name(i, total) for total in totals for i in range(total)]
@@ -93,7 +93,7 @@ def complete_shards(folder) -> list[Path]:
 
 
 def scan(shard: Path):
-    """Offset and length of each record's data; `DataFileError` where the last one is cut off."""
+    """Offset and length of each record's data; `DataFileError` if the last one is truncated."""
     size, offset = shard.stat().st_size, 0
     with open(shard, "rb") as file:
         while offset < size:
@@ -102,7 +102,7 @@ def scan(shard: Path):
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if offset + length + 16 > size:
                 raise DataFileError(
-                    f"{shard}: a shard must end with a whole record; the one at byte {offset} "
+                    f"{shard}: a shard must end with a complete record; the one at byte {offset} "
                     f"reaches beyond the file's {size} bytes"
                 )
             yield offset + 12, length

@@ -1,8 +1,8 @@
-"""Example number `index` of a dataset: drawn, encoded and described, the same bytes anywhere.
+"""Example number `index` of a dataset: rendered, encoded and described, with reproducible bytes.
 
-Everything that makes datasets, in one process, in many or on a cluster, goes through `Generator`.
-Bytes are equal for equal parameters, sources, library versions and kind of processor, whatever
-the number of processes and threads: each example is computed on its own.
+All writers of datasets (one process, several, or a cluster) go through `Generator`. The same
+parameters, source, library versions and type of CPU give the same bytes for any number of processes
+and threads: each example is computed independently.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from data_gen.io.images import encode_png
 from data_gen.io.pixels import to_uint8
 from data_gen.sources.base import Cached, Resized, Source, origin
 
-# Decoded scenes kept by a process. Each epoch reads every scene once, so that a small source
-# should fit as a whole; a large one costs a read for each example whatever is kept.
+# Cache of decoded scenes per process. Each epoch reads every scene once: a small source should fit
+# completely; a large one needs a read per example with any cache.
 CACHE_BYTES = 512 * 2**20
 MAX_PIXELS = 64 * 10**6
 
 
-# Parameters of the dataset as a whole, which say nothing about a single image.
+# Parameters of the dataset that have no effect on a single image.
 _OF_THE_WHOLE = ("count", "layout", "shard_size")
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """An example as it is written.
+    """An example, encoded for writing.
 
     `parts`: the record ("records") or the two PNG files by path ("folders", the map first).
     `about`: how it was made, for its line of the manifest.
@@ -43,7 +43,7 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Bytes on disk."""
         return sum(map(len, self.parts.values()))
 
 
@@ -52,10 +52,10 @@ class Generator:
 
     Args:
         source: RGB-D scenes.
-        parameters: the dataset's.
-        threads: how many examples `encoded_all` makes at a time.
-    Raises (where an example is made):
-        DataFileError: a scene cannot be read or used; names it.
+        parameters: those of the dataset.
+        threads: number of examples that `encoded_all` computes at a time.
+    Raises (when an example is computed):
+        DataFileError: a scene cannot be read or used; the message names it.
         MemoryError: a scene is too large for this machine.
     """
 
@@ -67,7 +67,7 @@ class Generator:
 
     def _drawn(self, index):
         p = self.parameters
-        # Without the device, a machine's GPU would round otherwise than its processor.
+        # A GPU would round differently from a CPU.
         with tf.device("CPU:0"):
             key = tf.constant([p.seed, 0], tf.int32)
             return pipeline.example(key, index, self._scenes, p.crop, p.sampler, p.realism)
@@ -81,7 +81,7 @@ class Generator:
                 f"image {index}: its scene must fit into memory; received {error.message}"
             ) from error
         except tf.errors.OpError as error:
-            # TensorFlow wraps what a source raised into text of its own.
+            # TensorFlow turns an exception of a source into text.
             if self._scenes.error is not None:
                 raise self._scenes.error from error
             raise
@@ -128,7 +128,7 @@ class Generator:
         }
 
     def encoded_all(self, indices):
-        """The examples of `indices`, in order, `threads` of them made at a time."""
+        """The examples of `indices`, in order, `threads` of them at a time."""
         if self.threads == 1:
             yield from map(self.encoded, indices)
             return
@@ -140,5 +140,5 @@ class Generator:
 
 
 def _number(value) -> float:
-    """The shortest decimal that is this float32."""
+    """The shortest decimal that rounds to this float32."""
     return float(str(np.float32(value)))

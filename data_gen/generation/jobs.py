@@ -1,14 +1,14 @@
-"""A dataset's work, cut into jobs that are done anywhere, in any order, and again if need be.
+"""A dataset as a list of jobs, which can run anywhere, in any order, and more than once.
 
 A job writes the files of examples first .. stop - 1 and, after them, its lines of the manifest:
 
     dmenet-00003-of-00010.tfrecord    or  image/000024.png, blur_map/000024.png, ...
-    .jobs/00003.jsonl                 these examples' lines, until the dataset is complete
+    .jobs/00003.jsonl                 the lines of these examples, until the dataset is complete
 
-Each file appears whole, and with the bytes that it would have had at any other time. A job is done
-where its files and its lines are all there; any other is done again, over whatever there is. When
-all are done, in this order: manifest.jsonl is written, then dataset.json, then .jobs is removed.
-So a writer may be killed at any moment: what it leaves is a number of jobs, done or not.
+Each file is written atomically, and its bytes do not depend on when it is written. A job is done if
+its files and its lines exist; otherwise it is done again and overwrites what is there. When all are
+done, manifest.jsonl is written, then dataset.json, and then .jobs is removed. So a writer may be
+killed at any moment: each job is then either done or not.
 """
 
 import json
@@ -19,7 +19,7 @@ from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, line_text, manif
 from data_gen.generation.generator import Generator
 from data_gen.generation.parameters import DatasetParameters
 
-# Images a job of layout `folders`: what is lost by a kill, against a small file for each job.
+# Images per job of layout `folders`: larger loses more to a kill, smaller makes more job files.
 FOLDER_JOB = 8
 
 
@@ -34,7 +34,7 @@ class Job:
 
     @property
     def lines(self) -> str:
-        """Name of the file with the lines of the manifest."""
+        """Name of the file with this job's lines of the manifest."""
         return f".jobs/{self.number:05d}.jsonl"
 
     @property
@@ -63,13 +63,13 @@ def all_jobs(parameters: DatasetParameters) -> list[Job]:
 
 
 def is_done(job: Job, store, earlier: dict) -> bool:
-    """Whether the job need not be done again; `earlier`: lines of `earlier_lines`."""
+    """Whether the job is done; `earlier`: from `earlier_lines`."""
     described = store.exists(job.lines) or all(index in earlier for index in job.indices)
     return described and all(map(store.exists, job.files))
 
 
 def earlier_lines(store) -> dict:
-    """The lines of a manifest.jsonl by index: of a dataset that was complete once, else none."""
+    """{index: line} of an existing manifest.jsonl, whose dataset was complete once; else {}."""
     if not store.exists(MANIFEST_LINES):
         return {}
     lines = store.read(MANIFEST_LINES).splitlines(keepends=True)
@@ -103,9 +103,9 @@ def do(job: Job, store, generator: Generator, report=lambda size: None) -> None:
 
 
 def finish(jobs: list[Job], store, parameters: DatasetParameters, about: dict) -> None:
-    """Declares a dataset complete, all of whose jobs are done.
+    """Marks a dataset as complete once all its jobs are done.
 
-    `about`: what dataset.json keeps beside encoding and count.
+    `about`: entries of dataset.json besides encoding and count.
     """
     earlier = earlier_lines(store)
     lines = [

@@ -1,6 +1,6 @@
-"""Command-line options of the programs that write datasets, and the source they name.
+"""Command-line options shared by the programs that write datasets, and the source they select.
 
-What reads files or renders is imported once a source is opened: a help text does not wait for it.
+Code that reads files or renders is imported only when a source is opened, so --help is fast.
 """
 
 from dataclasses import dataclass
@@ -23,27 +23,27 @@ class SourceOptions:
 
     source: tuple[str, ...] = ()
     """A layout (sintel, synthia, middlebury, syndof-input, folder, auto) of the folders in --root;
-    or, without --root, the folders themselves. None: the embedded procedural scenes."""
+    or, without --root, the folders themselves. Default: built-in procedural scenes."""
     root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
     source_layout: LayoutOrAuto = "auto"
-    """Layout of the folders where --source names folders."""
+    """Layout of the folders, if --source names folders."""
     depth: Literal["auto", "metric", "inverse"] = "auto"
-    """What plain depth files hold: larger = farther (metric) or larger = nearer (inverse)."""
+    """Meaning of plain depth files: larger = farther (metric) or larger = nearer (inverse)."""
     far: float | None = None
-    """Far plane in the depth files' unit: sky is put there."""
+    """Far plane, in the unit of the depth files: sky is placed there."""
     bgr_scenes: tuple[str, ...] = ()
-    """Patterns of scene names whose images have red and blue swapped, as 'nyu_*'."""
+    """Patterns of scene names whose images have red and blue swapped, e.g. 'nyu_*'."""
     distinct: int | None = None
     """Keep only scenes whose perceptual hashes differ by more than this many of 256 bits."""
 
     def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
-        """The folders, none for the procedural scenes, and their layout; ValueError."""
+        """The folders (none: procedural scenes) and their layout; ValueError on a conflict."""
         known = get_args(LayoutOrAuto)
         if self.root:
             if len(self.source) > 1 or (self.source and self.source[0] not in known):
                 raise ValueError(
-                    f"beside --root, --source must be one of {', '.join(known)}; received "
+                    f"with --root, --source must be one of {', '.join(known)}; received "
                     f"{' '.join(self.source)}"
                 )
             return self.root, self.source[0] if self.source else self.source_layout
@@ -65,13 +65,13 @@ def open_source(
     progress=iter,
     localise=str,
 ):
-    """(source, its origin in words, further parameters) of the options.
+    """Opens the source: (source, description of its origin, further parameters).
 
     Args:
-        report: folder where the choice of distinct scenes is described, or None.
-        progress: wraps the work of that choice, as tqdm does.
-        localise: makes a root that is not a local folder one.
-    Raises ValueError, `DataFileError`: options that contradict, folders without scenes.
+        report: folder for the report on the selection of distinct scenes, or None.
+        progress: wraps the iterable of that selection, as tqdm does.
+        localise: turns a remote root into a local folder.
+    Raises ValueError (conflicting options), `DataFileError` (folders without scenes).
     """
     from data_gen import pipeline
     from data_gen.sources import rgbd
@@ -90,7 +90,7 @@ def open_source(
         origin = PROCEDURAL
     more = {}
     if roots:
-        # Other readings of the same files make other images.
+        # Reading the same files differently yields different images.
         more = {
             "source_layout": layout,
             "depth": options.depth,
@@ -105,6 +105,6 @@ def open_source(
     return source, origin, more
 
 
-# The dataset's own parameters stand among the options without a prefix.
+# These groups of options have no prefix on the command line.
 Dataset = tyro.conf.OmitArgPrefixes[DatasetParameters]
 Scenes = tyro.conf.OmitArgPrefixes[SourceOptions]

@@ -1,4 +1,4 @@
-"""What decides the bytes of a dataset; imports no TensorFlow."""
+"""The parameters that determine the bytes of a dataset; imports no TensorFlow."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,15 +12,15 @@ MAX_SEED = 2**31 - 1
 
 @dataclass(frozen=True)
 class DatasetParameters:
-    """What decides the bytes of a dataset."""
+    """The parameters that determine the bytes of a dataset."""
 
     count: int
-    """How many images."""
+    """Number of images."""
     seed: int = 0
     crop: int = 0
-    """Side of a random square in pixels; 0: the whole scene."""
+    """Side of the random square crop in pixels; 0: no cropping."""
     sampler: SamplerName = "paper"
-    """How lenses are drawn: as the paper says, or as the authors' public generator does."""
+    """How lenses are sampled: as in the paper, or as in the authors' public generator."""
     layout: Literal["records", "folders"] = "records"
     """TFRecord shards, or the authors' folders image/ and blur_map/."""
     encoding: EncodingName = "paper"
@@ -28,7 +28,7 @@ class DatasetParameters:
     shard_size: int = 64
     """Examples per shard; layout `records` only."""
     realism: Realism = field(default_factory=Realism)
-    """Beyond the paper's model of blur."""
+    """Rendering beyond the paper's blur model."""
 
     def __post_init__(self):
         for name, minimum in (("count", 1), ("seed", 0), ("crop", 0), ("shard_size", 1)):

@@ -1,4 +1,4 @@
-"""The folder that a dataset is written into: whole files only, and nothing of others removed."""
+"""The folder that a dataset is written to: atomic writes, and removal of temporary files."""
 
 import errno
 import re
@@ -11,17 +11,17 @@ from data_gen.io.locks import FolderLock
 
 # Its earlier place, which `serving.export` still uses.
 Lock = FolderLock
-# Temporary names of `write_atomic` for the files of a dataset, and no others.
+# Temporary names that `write_atomic` uses for files of a dataset; nothing else matches.
 _LEFT_OVER = re.compile(
     r"\.(dmenet-\d{5}-of-\d{5}\.tfrecord|\d{5,}\.(png|jsonl)|(parameters|dataset)\.json"
     r"|manifest\.jsonl)\.[0-9a-f]{8}\.tmp"
 )
-# Prefixes of the names in a dataset.
+# Prefixes of file names in a dataset.
 FOLDERS = ("", "image/", "blur_map/", ".jobs/")
 
 
 def is_left_over(name: str) -> bool:
-    """Whether a file's name is a temporary one of a dataset's writer, and of no other program."""
+    """Whether a file name is that of a temporary file left by a dataset writer."""
     return bool(_LEFT_OVER.fullmatch(name))
 
 
@@ -41,7 +41,7 @@ class LocalStore:
         return (self.folder / name).read_bytes()
 
     def write(self, name: str, write) -> None:
-        """`write(temporary path)`, then the file appears under its name, whole."""
+        """Calls `write(temporary path)`, then renames the complete file to `name`."""
         try:
             write_atomic(self.folder / name, write)
         except OSError as error:
@@ -49,7 +49,7 @@ class LocalStore:
                 raise
             raise DataFileError(
                 f"{self.folder}: the disk must have room for the dataset; received '{error}'. "
-                "What is written is whole; the same command continues once there is room"
+                "Files written so far are complete; free some space and run the same command again"
             ) from error
 
     def write_bytes(self, name: str, data: bytes) -> None:
@@ -59,12 +59,12 @@ class LocalStore:
         (self.folder / name).unlink(missing_ok=True)
 
     def remove_folder(self, name: str) -> None:
-        """Removes a folder that is empty, if it is there."""
+        """Removes an empty folder, if it exists."""
         if (self.folder / name).is_dir():
             (self.folder / name).rmdir()
 
     def remove_left_over(self) -> None:
-        """Removes the temporary files of writers that were killed."""
+        """Removes the temporary files of killed writers."""
         for folder in FOLDERS:
             for path in (self.folder / folder).glob(".*.tmp"):
                 if is_left_over(path.name):

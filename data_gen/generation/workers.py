@@ -1,15 +1,14 @@
 """Jobs done by several processes of this machine.
 
-Each worker is a fresh interpreter (`spawn`: TensorFlow does not survive a fork) with its share of
-the machine's threads. It gets one job at a time through a pipe of its own, so nothing is shared
-that a dying process could leave locked: its pipe breaks, and the parent stops the others and says
-so. A worker whose parent dies meets the broken pipe and ends too.
+Each worker is a new interpreter (`spawn`: TensorFlow does not survive a fork) with its share of the
+CPU threads. It receives one job at a time through its own pipe, so a dying process cannot leave
+anything shared locked: its pipe breaks, and the parent stops the other workers and reports it. A
+worker whose parent dies sees the broken pipe and exits.
 
-`concurrent.futures.ProcessPoolExecutor` would lose three things. It says that a worker died, but
-not how: SIGKILL is what a lack of memory looks like. Its workers share one queue and each holds
-both ends of it: after a kill -9 of the parent they would wait in it for ever, with their memory.
-And a job could report each example only through a second queue, whose lock a killed worker may
-hold.
+Why not `concurrent.futures.ProcessPoolExecutor`: it reports that a worker died but not how, and
+SIGKILL is the sign of a lack of memory. Its workers share one queue and each keeps both ends of it
+open, so after a kill -9 of the parent they would wait forever and keep their memory. And a job
+could report each example only through a second queue, whose lock a killed worker may hold.
 """
 
 import contextlib
@@ -23,16 +22,16 @@ from multiprocessing.connection import wait
 from data_gen import environment
 from data_gen.io.parallel import cores
 
-# A worker that was asked to end and does not is killed after this.
+# A worker that does not exit within this time after SIGTERM is killed.
 PATIENCE_S = 5.0
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended before its work did."""
+    """A worker process died before its work was done."""
 
 
 def do_all(jobs, store, source, parameters, workers: int, report) -> None:
-    """Does `jobs` in `workers` processes; `report(bytes)` after each example.
+    """Runs `jobs` in `workers` processes; `report(bytes)` after each example.
 
     Raises:
         WorkerDied: one was killed, or could not start.
@@ -81,14 +80,14 @@ def _received(pipe, process):
         code = process.exitcode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         raise WorkerDied(
-            f"a worker must live until its work is done; received: worker {process.pid} {how}. "
-            "SIGKILL without your doing is the system's answer to a lack of memory: start the "
-            "same command with fewer --jobs; it continues where it stopped"
+            f"a worker must run until its work is done; received: worker {process.pid} {how}. "
+            "A SIGKILL that you did not send usually means that memory ran out: run the same "
+            "command with fewer --jobs; it continues where it stopped"
         ) from error
 
 
 def _send(pipe, job):
-    # A worker that has just died is met at the next `_received`.
+    # If the worker has just died, the next `_received` reports it.
     with contextlib.suppress(ConnectionError):
         pipe.send(job)
 
@@ -105,7 +104,7 @@ def _stop(processes):
 
 @contextlib.contextmanager
 def _interrupts_ignored():
-    """Processes started within inherit that Ctrl-C is not for them: the parent stops them."""
+    """Processes started inside ignore Ctrl-C: the parent stops them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -117,7 +116,7 @@ def _interrupts_ignored():
 
 
 def _work(pipe, store, source, parameters, threads):
-    """Body of a worker: asks for jobs until there is none."""
+    """Body of a worker: requests jobs until there are none left."""
     try:
         generator = _generator(source, parameters, threads)
         from data_gen.generation import jobs

@@ -1,12 +1,12 @@
 """Writes a SYNDOF dataset to disk: example(seed, index) for index 0 .. count - 1.
 
-    OUT/parameters.json    what the dataset is made of, written first
+    OUT/parameters.json    the parameters of the dataset, written first
     OUT/...                shards or image files, each complete when it appears
-    OUT/manifest.jsonl     how each image was made, a JSON line each, in order
+    OUT/manifest.jsonl     how each image was made, one JSON line per image, in order
     OUT/dataset.json       written last: the dataset is complete
 
-An interrupted job continues where it stopped when it is started again with the same parameters
-(`jobs.py`): the same bytes as if nothing had happened, whatever the number of workers.
+Run again with the same parameters, an interrupted run continues where it stopped (`jobs.py`). The
+bytes are the same as without the interruption, for any number of workers.
 """
 
 import json
@@ -22,27 +22,27 @@ from data_gen.io.images import DataFileError
 from data_gen.io.locks import FolderLock
 from data_gen.io.parallel import cores
 
-# Images after which the space that the rest needs is estimated.
+# Number of images after which the required disk space is estimated.
 IMAGES_FOR_ESTIMATE = 8
-# Images differ in size: the estimate is off by about this.
+# Images differ in size: the estimate may be off by about this factor.
 ESTIMATE_TOLERANCE = 1.25
 
 
 def write_dataset(
     source, origin: str, out, parameters: DatasetParameters, worker_count=1, progress=None, **more
 ):
-    """Writes the dataset, or what is missing of it.
+    """Writes the dataset, or the missing rest of it.
 
     Args:
         source: RGB-D scenes.
-        origin: where they come from, for dataset.json.
+        origin: description of where they come from, for dataset.json.
         out: the dataset's folder.
-        worker_count: processes; 1: this one.
+        worker_count: number of processes; 1: this process only.
         progress: `progress(total=, initial=)` -> a context manager with `update(n)`, as tqdm.
-        more: further entries of parameters.json and dataset.json.
+        more: further entries for parameters.json and dataset.json.
     Raises:
-        DataFileError: `out` holds a dataset of other parameters, is written by another process or
-            cannot be written, or its disk is too small; a scene cannot be used.
+        DataFileError: `out` contains a dataset with other parameters, is in use by another
+            process, is not writable or has too little space; or a scene cannot be used.
         workers.WorkerDied: a worker process was killed.
     """
     with FolderLock(out):
@@ -55,23 +55,23 @@ def write_dataset(
         try:
             _do(left, store, source, parameters, worker_count, progress)
         finally:
-            # Of workers that were stopped, or outlived a parent that was killed.
+            # Left by stopped workers, or by workers that outlived a killed parent.
             store.remove_left_over()
         jobs.finish(everything, store, parameters, manifest_about(about))
 
 
 def description(source, origin: str, parameters: DatasetParameters, more: dict) -> dict:
-    """The content of parameters.json."""
+    """The contents of parameters.json."""
     return {"source": origin, "scenes": len(source), **asdict(parameters), **more}
 
 
 def manifest_about(about: dict) -> dict:
-    """What of parameters.json dataset.json repeats beside encoding and count."""
+    """The entries of parameters.json that dataset.json repeats besides encoding and count."""
     return {key: value for key, value in about.items() if key not in ("encoding", "count")}
 
 
 def claim(store, about: dict) -> None:
-    """Writes parameters.json, or checks that it says the same already."""
+    """Writes parameters.json, or checks that an existing one has the same contents."""
     if not store.exists(PARAMETERS):
         store.write_bytes(PARAMETERS, (json.dumps(about, indent=2) + "\n").encode())
         return
@@ -80,13 +80,13 @@ def claim(store, about: dict) -> None:
     if changed:
         received = ", ".join(f"{k} {about.get(k)!r} instead of {before.get(k)!r}" for k in changed)
         raise DataFileError(
-            f"{store}/{PARAMETERS}: a dataset is continued with the parameters it was begun with; "
-            f"received {received}"
+            f"{store}/{PARAMETERS}: a dataset must be continued with the parameters it was "
+            f"started with; received {received}"
         )
 
 
 def left_jobs(everything, store) -> list[jobs.Job]:
-    """The jobs not done yet; where there are any, the dataset is not called complete any more."""
+    """The jobs still to do; if there are any, dataset.json (= complete) is removed."""
     earlier = jobs.earlier_lines(store)
     left = [job for job in everything if not jobs.is_done(job, store, earlier)]
     if left:
@@ -130,7 +130,7 @@ class _Silent:
 
 
 class _Space:
-    """Watches over the room on the disk: refuses early what cannot end well."""
+    """Checks early whether the disk has room for the rest of the dataset."""
 
     def __init__(self, store, images: int):
         self.store, self.images, self.made, self.bytes = store, images, 0, 0

@@ -1,1 +1,1 @@
-"""Files: images, photos, atomic writes, reading in parallel."""
+"""Files: images, photos, pixel values, atomic writes, locks, reading in parallel."""

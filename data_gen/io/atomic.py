@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: the one way in which the project writes a file.
+"""Atomic writes: a file appears complete or not at all.
 
-Everything is written under a temporary name, `.NAME.xxxxxxxx.tmp` in the same folder, brought to
-the disk and renamed. A killed program can leave only such a name behind.
+Data is written to a temporary file `.NAME.xxxxxxxx.tmp` in the same folder, synced to disk and
+renamed. A killed program can leave only such a temporary file behind.
 """
 
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 def write_atomic(path, write: Callable[[Path], object]) -> None:
-    """`write(temporary_path)`, then rename to `path`; makes the folder, cleans up on errors."""
+    """Calls `write(temporary_path)`, then renames to `path`; creates a missing folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         write(temporary)
-        # Without it, a power cut may leave the new name with the old, empty content.
+        # Without it, a power cut may leave an empty file under the new name.
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -26,10 +26,10 @@ def write_atomic(path, write: Callable[[Path], object]) -> None:
 
 
 def write_bytes(path, data: bytes) -> None:
-    """A file of these bytes, atomically."""
+    """Writes bytes atomically."""
     write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_text(path, text: str) -> None:
-    """A file of this text in UTF-8 with "\\n" line ends on every system, atomically."""
+    """Writes text atomically, in UTF-8 with "\\n" line ends on every system."""
     write_bytes(path, text.encode("utf-8"))

@@ -1,8 +1,8 @@
-"""Images in files: reading photos, masks and stored maps, and writing without half files.
+"""Image files: reading photos, masks and stored maps, writing PNG files atomically.
 
-Photos and masks go through Pillow, which refuses a truncated file whatever its format; OpenCV
-before version 5 hands out the upper half of a truncated JPEG. Stored maps go through OpenCV,
-which alone keeps all 16 bits of a three-channel PNG.
+Photos and masks are read with Pillow, which rejects truncated files of any format; OpenCV before
+version 5 returns the upper half of a truncated JPEG. Stored maps are read with OpenCV, the only one
+of the two that keeps all 16 bits of a three-channel PNG.
 """
 
 import io
@@ -20,22 +20,22 @@ from data_gen.io.atomic import write_bytes
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
 )  # fmt: skip
-# Of the levels and strategies, measured on 240 px crops: as small as level 6 (a sixth less than
-# OpenCV's default) in a fifth of its time.
+# The best level and strategy, measured on 240 px crops: files as small as with level 6 (a sixth
+# smaller than OpenCV's default) in a fifth of its time.
 PNG_OPTIONS = (
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
 )  # fmt: skip
 
 
 class DataFileError(ValueError):
-    """A file of images, depth or records breaks a rule; the message states file and rule."""
+    """A file of images, depth or records breaks a rule; the message names the file and the rule."""
 
 
 # --- reading ---------------------------------------------------------------------------------
 
 
 def read_bytes(path) -> bytes:
-    """The bytes of a file; `DataFileError` naming it where it is missing, empty or unreadable."""
+    """The bytes of a file; `DataFileError` naming it if it is missing, empty or unreadable."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -48,14 +48,15 @@ def read_bytes(path) -> bytes:
 def read_rgb(path) -> np.ndarray:
     """A photo -> uint8 [H, W, 3] RGB, upright.
 
-    Grey becomes three equal channels, alpha is dropped, of 16 bits the upper 8 are kept, and the
-    EXIF rotation is applied. Raises `DataFileError`, naming the file, for what is no whole image.
+    Grey becomes three equal channels, alpha is dropped, 16-bit values are reduced to their upper 8
+    bits, and the EXIF rotation is applied. Raises `DataFileError`, naming the file, unless it is a
+    complete image.
     """
     return decode_rgb(read_bytes(path), path)
 
 
 def decode_rgb(data: bytes, name) -> np.ndarray:
-    """`read_rgb` of bytes; `name` is what an error calls them."""
+    """`read_rgb` for bytes; `name` is used in errors."""
     return np.array(_open_8bit(data, name).convert("RGB"))
 
 
@@ -69,8 +70,8 @@ def _open_8bit(data: bytes, name) -> Image.Image:
         with Image.open(io.BytesIO(data)) as opened:
             image = ImageOps.exif_transpose(opened)
             image.load()
-    except Exception as error:  # Pillow's decoders raise nearly every type there is
-        raise DataFileError(f"{name}: must be a whole, valid image file ({error})") from error
+    except Exception as error:  # Pillow's decoders raise nearly every exception type
+        raise DataFileError(f"{name}: must be a complete, valid image file ({error})") from error
     if image.mode[0] not in "IF":
         return image
     # Pillow would clip wide grey at 255 instead of scaling it.
@@ -84,23 +85,25 @@ def _open_8bit(data: bytes, name) -> Image.Image:
 
 
 def read_stored(path) -> np.ndarray:
-    """A map's numbers exactly as the file holds them: [H, W] or RGB [H, W, 3], any bit depth."""
+    """The stored numbers of a map: [H, W] or RGB [H, W, 3], any bit depth."""
     return decode_stored(read_bytes(path), path)
 
 
 def decode_stored(data: bytes, name) -> np.ndarray:
-    """`read_stored` of bytes; `name` is what an error calls them."""
+    """`read_stored` for bytes; `name` is used in errors."""
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise DataFileError(f"{name}: must be a whole, valid image file ({error})") from error
+        raise DataFileError(f"{name}: must be a complete, valid image file ({error})") from error
     if array is None:
-        raise DataFileError(f"{name}: must be a whole, valid image file; OpenCV could not read it")
+        raise DataFileError(
+            f"{name}: must be a complete, valid image file; OpenCV could not read it"
+        )
     return array if array.ndim == 2 else array[..., 2::-1]
 
 
 def single_channel(array: np.ndarray, name) -> np.ndarray:
-    """[H, W] of a map that is stored in one channel or in three equal ones."""
+    """[H, W] from a map stored in one channel or in three equal ones."""
     if array.ndim == 2:
         return array
     if not (array == array[..., :1]).all():
@@ -139,17 +142,17 @@ def natural_key(text) -> list:
 
 
 def find_files(folder, suffixes, pattern="**/*") -> list[Path]:
-    """Files under `folder` with one of `suffixes`, hidden ones left out, in natural order."""
+    """Files under `folder` with one of `suffixes`, without hidden ones, in natural order."""
     found = (path for path in Path(folder).glob(pattern) if path.suffix.lower() in suffixes)
     visible = (path for path in found if not path.name.startswith(".") and path.is_file())
     return sorted(visible, key=natural_key)
 
 
 def list_images(folder) -> list[Path]:
-    """The images directly in `folder`, in natural order; an error where there are none."""
+    """The images directly in `folder`, in natural order; `DataFileError` if there are none."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataFileError(f"{folder}: must be a folder of images; there is no such folder")
+        raise DataFileError(f"{folder}: must be a folder of images; it does not exist")
     images = find_files(folder, IMAGE_SUFFIXES, "*")
     if not images:
         raise DataFileError(
@@ -168,6 +171,8 @@ def by_stem(paths: Iterable[Path], folder: Path | None = None) -> dict:
     for path in paths:
         key = path.stem if folder is None else PurePath(path.relative_to(folder).with_suffix(""))
         if key in files:
-            raise DataFileError(f"{path}: a name must stand for one file; {files[key]} has it too")
+            raise DataFileError(
+                f"{path}: each name must belong to one file; {files[key]} has it too"
+            )
         files[key] = path
     return files

@@ -8,17 +8,16 @@ import filelock
 from data_gen.io.images import DataFileError
 
 LOCK = ".lock"
-# Long enough to try again where the holder before removed the file between opening and locking it.
+# Long enough to retry if the previous holder removed the file between opening and locking it.
 TIMEOUT_S = 0.2
 
 
 class FolderLock:
-    """Holds a folder for one writer: `with FolderLock(folder): ...`.
+    """Locks a folder for one writer: `with FolderLock(folder): ...`.
 
-    The kernel drops the lock with the process, so a killed writer leaves none behind; its file,
-    `.lock`, is removed by the next one. Makes the folder where it is missing.
-    Raises `DataFileError`, naming the folder, where another process writes there or it cannot be
-    written.
+    The operating system releases the lock when the process ends, so a killed writer leaves no stale
+    lock; its file `.lock` is reused and removed by the next writer. Creates a missing folder.
+    Raises `DataFileError`, naming the folder, if another process holds it or it is not writable.
     """
 
     def __init__(self, folder):
@@ -40,7 +39,7 @@ class FolderLock:
         return self
 
     def __exit__(self, *_):
-        if os.name != "nt":  # filelock removes the file there, where no open file can be removed
-            # Before the release: filelock opens anew where a file was removed under its hands.
+        if os.name != "nt":  # on Windows filelock removes the file, once it is closed
+            # Before the release: filelock reopens the file if it was removed while waiting for it.
             self.path.unlink(missing_ok=True)
         self._lock.release()

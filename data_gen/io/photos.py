@@ -1,11 +1,11 @@
-"""Photos as people have them, from files of any origin: RGB with all the bits that they hold.
+"""Photos from users, in files of any origin: RGB at their full bit depth.
 
-JPEG, PNG, TIFF, WebP, BMP and what else Pillow knows; grey, alpha (dropped), palette, CMYK (by
-Pillow's plain conversion, without a colour profile); the EXIF rotation is applied. The format is
-told from the bytes, not from the name. The size that a header declares is checked before anything
-is decoded: a file of a few kilobytes can declare gigabytes.
+JPEG, PNG, TIFF, WebP, BMP and the other formats of Pillow; grey, alpha (dropped), palette, CMYK
+(Pillow's plain conversion, without a colour profile); the EXIF rotation is applied. The format is
+detected from the bytes, not from the name. The size in the header is checked before decoding: a
+file of a few kilobytes can declare gigabytes.
 
-`imagefiles.read_rgb` reads the same files in 8 bits, for training.
+`images.read_rgb` reads the same files in 8 bits, for training.
 """
 
 import contextlib
@@ -30,22 +30,22 @@ _pillow_limit = threading.Lock()
 
 
 def read_photo(path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A photo -> RGB [H, W, 3], upright: uint8, or uint16 or float32 in [0, 1] where deeper.
+    """A photo -> RGB [H, W, 3], upright: uint8, or uint16 or float32 in [0, 1] if deeper.
 
     16-bit PNG and TIFF stay uint16, TIFF of floats stays float32. Raises `DataFileError`, naming
-    the file, for what is no whole image, has more than `max_pixels`, or floats beyond [0, 1].
+    the file, if it is no complete image, has more than `max_pixels`, or floats outside [0, 1].
     """
     return decode_photo(read_bytes(path), path, max_pixels)
 
 
 def decode_photo(data: bytes, name, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """`read_photo` of bytes; `name` is what an error calls them."""
+    """`read_photo` for bytes; `name` is used in errors."""
     if not data:
         raise DataFileError(f"{name}: a photo must not be empty; received 0 bytes")
     try:
         with _quiet_pillow(), Image.open(io.BytesIO(data)) as opened:
             _check_size(*opened.size, name, max_pixels)
-            opened.load()  # refuses what is truncated
+            opened.load()  # rejects truncated files
             if not _is_deep(opened, data):
                 return _to_rgb(ImageOps.exif_transpose(opened))
             orientation = opened.getexif().get(_ORIENTATION, 1)
@@ -57,16 +57,16 @@ def decode_photo(data: bytes, name, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         orientation = _check_tiff(data, name, max_pixels)
     except DataFileError:
         raise
-    except Exception as error:  # Pillow's decoders raise nearly every type there is
-        raise DataFileError(f"{name}: must be a whole, valid image file ({error})") from error
+    except Exception as error:  # Pillow's decoders raise nearly every exception type
+        raise DataFileError(f"{name}: must be a complete, valid image file ({error})") from error
     return _upright(_deep_rgb(decode_stored(data, name), name), orientation)
 
 
 @contextlib.contextmanager
 def _quiet_pillow():
-    """Pillow warns of spoiled tags, which are of no use here; what is fatal it raises.
+    """Silences Pillow's warnings about broken tags, and its global limit of pixels.
 
-    And it fails by a global limit of pixels of its own, where ours is the caller's.
+    Fatal errors are still raised; the limit is an argument of the caller here.
     """
     with _pillow_limit, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,7 +86,7 @@ def _check_size(width: int, height: int, name, max_pixels: int) -> None:
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
-    """Whether the file holds more than 8 bits a channel in a form that OpenCV reads as RGB."""
+    """Whether the file has more than 8 bits per channel, in a format that OpenCV reads as RGB."""
     if image.format == "PNG":
         return data[24] == 16  # IHDR, the first chunk: width, height, bit depth
     if image.format == "TIFF":
@@ -121,7 +121,7 @@ def _deep_rgb(array: np.ndarray, name) -> np.ndarray:
 
 
 def _check_tiff(data: bytes, name, max_pixels: int) -> int:
-    """Size and orientation of a TIFF that Pillow has no mode for, such as RGB of floats."""
+    """Checks the size of a TIFF that Pillow has no mode for (e.g. float RGB); its orientation."""
     try:
         file = io.BytesIO(data)
         directory = ImageFileDirectory_v2(file.read(8))
@@ -131,7 +131,9 @@ def _check_tiff(data: bytes, name, max_pixels: int) -> int:
         width, height = directory[_TIFF_WIDTH], directory[_TIFF_HEIGHT]
         orientation = directory.get(_ORIENTATION, 1)
     except Exception as error:
-        raise DataFileError(f"{name}: must be a whole, valid TIFF; it declares no size") from error
+        raise DataFileError(
+            f"{name}: must be a complete, valid TIFF; this one declares no size"
+        ) from error
     _check_size(width, height, name, max_pixels)
     return orientation
 

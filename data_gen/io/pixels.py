@@ -1,16 +1,16 @@
-"""What the numbers of a picture mean: integers and floats, display values and light. NumPy alone.
+"""Pixel values: conversion between integers and floats, display values and light. NumPy only.
 
 The sRGB curve itself, as TensorFlow operations, is in `data_gen/rendering/light.py`.
 """
 
 import numpy as np
 
-# Of a display, near the sRGB curve; cheap, and without its linear part near black.
+# A power law close to the sRGB curve, without its linear part near black.
 DISPLAY_GAMMA = 2.2
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
-    """uint8, uint16, or float in [0, 1] -> float32 in [0, 1]; the same array where it is one."""
+    """uint8, uint16, or float in [0, 1] -> float32 in [0, 1]; the same array if it is float32."""
     if image.dtype.kind == "f":
         return image.astype(np.float32, copy=False)
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
@@ -31,5 +31,5 @@ def to_linear(image: np.ndarray) -> np.ndarray:
 
 
 def to_display(image: np.ndarray) -> np.ndarray:
-    """Inverse of `to_linear`; what lies outside of [0, 1] is clipped."""
+    """Inverse of `to_linear`; values outside [0, 1] are clipped."""
     return np.power(np.clip(image, 0.0, 1.0), np.float32(1 / DISPLAY_GAMMA))

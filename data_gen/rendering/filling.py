@@ -29,7 +29,7 @@ def pull_push(image: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     size = tf.shape(known)
     pad = tf.math.floormod(-size, 2**LEVELS)
     weight = tf.pad(tf.cast(known, tf.float32), [[0, pad[0]], [0, pad[1]]])[None, ..., None]
-    # A hole may hold anything, even NaN: it must not get in by 0 * NaN.
+    # A hole may contain anything, even NaN, which must not spread by 0 * NaN.
     colour = tf.where(known[..., None], image, 0.0)
     colour = tf.pad(colour, [[0, pad[0]], [0, pad[1]], [0, 0]])[None]
     grids = [(colour, weight)]

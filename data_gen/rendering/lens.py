@@ -32,7 +32,7 @@ def signed_coc_px(depth, lens: Lens):
 
 
 def blur_coc_px(signed_coc, lens: Lens):
-    """Diameter that actually blurs, from the signed one: |coc| beyond what counts as sharp."""
+    """Blur diameter from the signed one: |coc| minus the diameter that still counts as sharp."""
     return tf.maximum(tf.abs(signed_coc) - lens.sharp_coc_px, 0.0)
 
 
@@ -46,10 +46,10 @@ def defocus_map(depth, lens: Lens):
 
 
 def max_alpha_px(near, far, focus_distance, c_max_px=C_MAX_PX):
-    """alpha_up: under it no depth between `near` and `far` has a COC above `c_max_px`.
+    """alpha_up: the alpha at which the largest COC between `near` and `far` is `c_max_px`.
 
-    A flat scene in focus can be blurred by no aperture: there alpha_up is infinite by the
-    formula, and 0 here, so that its samples are sharp instead of NaN.
+    No aperture can blur a flat scene in focus: alpha_up is infinite by the formula, and 0 here, so
+    that its samples are sharp instead of NaN.
     """
     reach = tf.maximum((far - focus_distance) / far, (focus_distance - near) / near)
     return tf.math.divide_no_nan(c_max_px, reach)  # section 3.1 of the paper

@@ -10,7 +10,7 @@ SamplerName = Literal["paper", "generator"]
 
 @dataclass(frozen=True)
 class Realism:
-    """What is rendered beyond the paper's model. Each option is off by default."""
+    """Rendering beyond the paper's blur model. Each option is off by default."""
 
     aperture: Literal["gaussian", "disc", "polygon"] = "gaussian"
     """Shape of the blur."""

@@ -1,14 +1,14 @@
 """Procedural all-in-focus RGB-D scenes with exact depth: the source that needs no download.
 
 `make_scene(seed, index, height, width)` is a pure function: the same arguments give the same
-bytes, whatever was called before and in whichever thread.
+bytes, independent of earlier calls and of the thread.
 
 A scene is a background (a slanted ground, a wall, a wall with floor or side walls, now and then a
 relief) and one to ten objects painted far to near with a depth test: tilted cards and cut-outs,
 pieces of photographs, prisms, ellipsoids, thin structures, foliage. Surfaces: `scene_surfaces`,
 outlines: `scene_shapes`, textures: `scene_textures`. The far plane is 1.5 to 8 times as far as the
-near one; there is no sky. Colours, contrasts and light are drawn without regard to depth, so that
-only blur tells it.
+near one; there is no sky. Colours, contrasts and light are drawn independently of depth, so that
+only blur reveals it.
 """
 
 from typing import NamedTuple
@@ -265,7 +265,7 @@ def _rotation(rng):
 def _expose(rng, color):
     """Uneven light, soft shadows, exposure, tint and tone curve: uint8 [H, W, 3].
 
-    Light falls off softly whatever the focus: a network must not take that for blur.
+    Light falls off softly at any focus: a network must not mistake that for blur.
     """
     height, width = color.shape[:2]
     field = 1 - rng.uniform(0.0, 0.45) * smooth_noise(rng, height, width, rng.integers(2, 6))

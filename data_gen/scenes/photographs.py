@@ -77,7 +77,7 @@ _TEXTURES = {
 
 
 def packaged_path(name):
-    """Where a photograph's file lies, by its name in the table above; None if absent."""
+    """Path of a photograph by its name in the table above; None if absent."""
     files = (path for path in _FOLDER.glob(f"{name}.*") if path.suffix in (".png", ".jpg"))
     return next(files, None)
 
@@ -104,8 +104,8 @@ def read_packaged_image(file_name):
 def load_photographs():
     """The colour photographs, whole and as taken: {name: uint8 [H, W, 3] RGB, read-only}.
 
-    Some have natural defocus (the cat, the coffee cup's far rim), which makes them fit as photos
-    without label. Images that the installed version of scikit-image does not hold are left out.
+    Some have natural defocus (the cat, the coffee cup's far rim), which makes them suitable as
+    unlabelled photos. Images missing from the installed version of scikit-image are left out.
 
     Raises:
       FileNotFoundError: fewer than `MINIMUM_PHOTOGRAPHS` are there.

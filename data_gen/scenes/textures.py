@@ -1,9 +1,9 @@
 """Textures for procedural scenes: uint8 [h, w, 3] RGB, sharp at the level of one pixel.
 
-About half are taken from photographs, the rest are drawn. Contrast, colour and scale vary without
-regard to what the texture will cover, so that nothing but blur tells depth. Many are nearly flat:
-real photos are full of smooth surfaces, and a network has to say something there too.
-Callers repeat a texture by mirroring where it is smaller than what it covers.
+About half are taken from photographs, the rest are drawn. Contrast, colour and scale vary
+independently of what the texture will cover, so that nothing but blur reveals depth. Many are
+nearly flat: real photos are full of smooth surfaces, and a network must predict something there
+too. Callers repeat a texture by mirroring where it is smaller than what it covers.
 """
 
 import cv2

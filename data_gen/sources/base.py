@@ -1,21 +1,20 @@
-"""What a source of pictures is, and the few ways to combine sources.
+"""The protocol of all image sources, and the classes that combine sources.
 
-A `Source` holds numbered pairs of a picture and a plane of the same size:
+A `Source` is a numbered collection of pairs, an image and a plane of the same size:
 
-    len(source)       how many
-    source.name(i)    what item i is called, in errors and in the manifest of a dataset
+    len(source)       number of items
+    source.name(i)    name of item i, for errors and for the manifest of a dataset
     source.read(i)    (image uint8 [H, W, 3] RGB, plane float32 [H, W])
 
 `plane` is the depth of an RGB-D scene (finite, > 0, larger = farther), the `defocus` in [0, 1] of a
-rendered dataset, or a binary map (1 = blurred) of a labelled photo; each class says which. Indices
-run from 0 to len(source) - 1. `read` is called from many threads at once and gives the same arrays
-for the same index; it raises `DataFileError`, naming the file, where one cannot be used.
+rendered dataset, or the binary mask (1 = blurred) of a labelled photo; each class says which.
+Indices run from 0 to len(source) - 1. `read` is called from many threads at once and returns the
+same arrays for the same index; it raises `DataFileError`, naming the file, if one cannot be used.
 
-Two abilities are optional. The functions of the same names below ask a source for them and say what
-holds where it has none:
+Two methods are optional. The functions of the same names below call them, or fall back:
 
-    source.origin(i)      the files of item i, a dict of paths relative to the source's root
-    source.read_image(i)  the image alone, where that is cheaper than `read`
+    source.origin(i)      the files of item i: a dict of paths relative to the root; else None
+    source.read_image(i)  only the image, if that is cheaper than `read`; else `read(i)[0]`
 """
 
 import threading
@@ -25,16 +24,15 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 import numpy as np
 
 from data_gen.io.images import DataFileError
 
 
-@runtime_checkable
 class Source(Protocol):
-    """Pairs of image and plane by number; see the module."""
+    """Numbered pairs of image and plane; see the module."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -42,7 +40,7 @@ class Source(Protocol):
 
     @abstractmethod
     def name(self, i: int) -> str:
-        """What item `i` is called."""
+        """Name of item `i`."""
 
     @abstractmethod
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +54,7 @@ def origin(source: Source, i: int) -> dict | None:
 
 
 def read_image(source: Source, i: int) -> np.ndarray:
-    """The image of item `i` alone: `source.read_image(i)` if there is one, else `source.read`."""
+    """Only the image of item `i`: `source.read_image(i)` if there is one, else `source.read`."""
     reader = getattr(source, "read_image", None)
     return reader(i) if reader else source.read(i)[0]
 
@@ -102,7 +100,7 @@ def concat(sources: Iterable[Source]) -> Concat:
 
 @dataclass(frozen=True)
 class Subset(Source):
-    """The items of a source with these `indices`, in their order: a tuple, or a range."""
+    """The items of a source at `indices` (a tuple or a range), in that order."""
 
     source: Source
     indices: Sequence[int]
@@ -128,8 +126,9 @@ class Resized(Source):
     """A source whose items are resized to what a square crop needs (`augment.fit_scale`).
 
     A short side below `crop` px is enlarged to it, one above 800 px reduced to that. `values` says
-    what becomes of the plane's numbers: "kept" for depth and binary maps (the COC of a depth map is
-    computed afterwards, in pixels of the resized image), "scaled" with the size for `defocus`.
+    whether the values of the plane change: "kept" for depth and binary masks (the COC of a depth
+    map is computed afterwards, in pixels of the resized image), "scaled" with the size for
+    `defocus`.
 
     Raises (in `read`):
         DataFileError: an item larger than `max_pixels`, as stored or once it is enlarged: a strip
@@ -151,7 +150,7 @@ class Resized(Source):
         return origin(self.source, i)
 
     def read(self, i):
-        # Imported here so that whoever only opens sources does not wait for TensorFlow.
+        # Imported here so that opening sources does not load TensorFlow.
         import tensorflow as tf
 
         from data_gen import augment
@@ -175,10 +174,10 @@ class Resized(Source):
 
 
 class Cached(Source):
-    """A source that keeps the items used last, up to `max_items` or `max_bytes` of them.
+    """A source that caches the most recently used items, up to `max_items` or `max_bytes`.
 
-    `error`: the first exception that reading raised, or None. TensorFlow turns what is raised
-    inside tf.data into text; whoever catches that text finds the exception here.
+    `error`: the first exception raised by reading, or None. TensorFlow turns exceptions inside
+    tf.data into text; the original is available here.
     """
 
     def __init__(self, source: Source, max_items: int | None = None, max_bytes: int | None = None):

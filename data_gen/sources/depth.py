@@ -1,23 +1,23 @@
 """Depth and disparity files -> clean depth maps: finite, positive, larger = farther.
 
-Two steps. A reader of one kind of file marks what it knows: NaN = unknown, +inf = sky.
-`clean_depth` then makes the map whole. In full, the rules are:
+Two steps: the reader of a file format marks unknown pixels as NaN and sky as +inf; `clean_depth`
+then fills the map. The rules:
 
 | file holds | unknown                                          | sky                              |
 | ---------- | ------------------------------------------------ | -------------------------------- |
 | distances  | <= 0, NaN, inf; 65535 in 16-bit files, where a   | > 1e6 in float files (1e11 in    |
 |            | sensor is saturated                              | MPI Sintel); 65535 in 16-bit     |
 |            |                                                  | files of 3 channels (SYNTHIA)    |
-| disparity  | 0, NaN, inf; -1 or another lone negative code    | -                                |
+| disparity  | 0, NaN, inf; -1 or another single negative code  | -                                |
 
 - depth = scale / (disparity + offset), with the calibration where there is one, else 1/disparity.
 - A disparity map with different negative values is exact and relative (light fields): there 0 is
   an ordinary value, and all are shifted until the farthest depth is 3 times the nearest.
 - Specks: where the nearest (farthest) known depth lies beyond the 1st (99th) percentile by more
   than a factor of 2, that side is clipped to the percentile. One wrong speck at a hundredth of the
-  scene's distance would otherwise have the largest circle of confusion all to itself, and leave
-  the picture sharp under every lens; a street that ends 300 m away would have every lens focus
-  behind all that there is to see. Other maps keep every value.
+  scene's distance would otherwise take the largest circle of confusion for itself and leave the
+  rest of the image sharp under every lens; a street that ends 300 m away would make every lens
+  focus behind everything visible. Other maps keep every value.
 - Sky becomes the far plane: `far` where given (nothing is farther then), else the farthest known
   depth after clipping.
 - Unknown pixels take the depth of the nearest known one. At least a tenth must be known.
@@ -42,18 +42,18 @@ DEPTH_SUFFIXES = (
 )  # fmt: skip
 SPECK_PERCENT = 1.0
 SPECK_FACTOR = 2.0
-LEAST_KNOWN = 0.1
+MIN_KNOWN = 0.1
 SKY_FROM = 1e6  # 1,000 km, or 1 km in millimetres
 SATURATED = 65535
 RELATIVE_FAR_TO_NEAR = 3.0
 DPT_TAG = 202021.25
 
 
-# --- one kind of file each ---------------------------------------------------------------------
+# --- file formats -------------------------------------------------------------------------------
 
 
 def read_array(path) -> np.ndarray:
-    """The numbers of a depth file as stored: [H, W], or [H, W, 3] of an image in colour."""
+    """The stored numbers of a depth file: [H, W], or [H, W, 3] for a colour image."""
     path = Path(path)
     reader = {".dpt": _dpt, ".pfm": _pfm, ".npy": _npz, ".npz": _npz, ".mat": _mat}
     data = read_bytes(path)
@@ -61,8 +61,10 @@ def read_array(path) -> np.ndarray:
         array = reader.get(path.suffix.lower(), decode_stored)(data, path)
     except DataFileError:
         raise
-    except Exception as error:  # a damaged file makes SciPy and NumPy raise nearly every type
-        raise DataFileError(f"{path}: must be a whole, valid depth file ({error})") from error
+    except (
+        Exception
+    ) as error:  # damaged files make SciPy and NumPy raise nearly every exception type
+        raise DataFileError(f"{path}: must be a complete, valid depth file ({error})") from error
     if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "uif":
         raise DataFileError(
             f"{path}: a depth file must hold numbers [H, W]; "
@@ -166,7 +168,7 @@ def disparity_depth(values: np.ndarray, name, scale=1.0, offset=0.0) -> np.ndarr
     return (scale / np.where(disparity > 0, disparity, np.nan)).astype(np.float32)
 
 
-# --- making it whole -------------------------------------------------------------------------
+# --- cleaning --------------------------------------------------------------------------------
 
 
 def clean_depth(depth: np.ndarray, name, far: float | None = None) -> np.ndarray:
@@ -177,17 +179,17 @@ def clean_depth(depth: np.ndarray, name, far: float | None = None) -> np.ndarray
         name: the file, for errors.
         far: the far plane in the unit of `depth`; None: the farthest known depth.
     Raises:
-        DataFileError: less than a tenth of the pixels is known. (A constant map is legal: a flat
-            scene, which no lens blurs.)
+        DataFileError: less than a tenth of the pixels is known. (A constant map is valid: a flat
+            scene, which no lens can blur.)
     """
     unknown, sky = np.isnan(depth), np.isposinf(depth)
-    if unknown.mean() > 1 - LEAST_KNOWN:
+    if unknown.mean() > 1 - MIN_KNOWN:
         raise DataFileError(
-            f"{name}: at least {LEAST_KNOWN:.0%} of a depth map must be known; "
+            f"{name}: at least {MIN_KNOWN:.0%} of a depth map must be known; "
             f"received {1 - unknown.mean():.1%}"
         )
     known = depth[~(unknown | sky)]
-    # A frame of nothing but sky is a flat scene; its distance has no effect.
+    # A frame that is all sky is a flat scene; its distance has no effect.
     low, high = _bounds(known) if known.size else (1.0, 1.0)
     far_plane = high if far is None else far
     whole = np.minimum(np.clip(depth, low, high), far_plane)

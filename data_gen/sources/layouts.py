@@ -1,11 +1,11 @@
-"""The layouts that RGB-D data sets come in: the folder of a data set -> its scenes.
+"""Folder layouts of RGB-D data sets: the folder of a data set -> its scenes.
 
 | layout         | files under the root                                                           |
 | -------------- | ------------------------------------------------------------------------------ |
 | `sintel`       | [training/]clean or final/SCENE/frame_*.png, [training/]depth/SCENE/*.dpt      |
 | `synthia`      | [SEQUENCE/]RGB/Stereo_*/Omni_*/N.png, [SEQUENCE/]Depth/Stereo_*/Omni_*/N.png   |
 | `syndof-input` | image/**, depth/** of the authors' generator: same folders, same stem or the   |
-|                | only file of its folder; depth, whatever a file's name says                    |
+|                | only file of its folder; always depth, never disparity                         |
 | `middlebury`   | SCENE/im0.png, disp0.pfm, calib.txt (2014, 2021); SCENE/view1.png, disp1.png   |
 |                | (2005, 2006); SCENE/im2.*, disp2.* (2001, 2003)                                |
 | `folder`       | rgb|image|images|color/**, depth|disp|disparity/** with the same stems, or     |
@@ -32,7 +32,7 @@ from data_gen.sources.scene import Scene
 IMAGE_FOLDERS = ("rgb", "image", "images", "color")
 DEPTH_FOLDERS = ("depth", "disp", "disparity")
 IMAGE_STEMS = ("rgb", "image", "color", "im0", "view1")
-# In this order where a scene has several: of a stereo pair the left view's, as of the image.
+# Order of preference if a scene has several: of a stereo pair the left view, like the image.
 DEPTH_STEMS = ("depth", "disp", "disparity", "depth0", "disp0", "depth1", "disp1")
 MIDDLEBURY_PAIRS = {"im0": "disp0", "view1": "disp1", "im2": "disp2"}
 
@@ -42,7 +42,7 @@ class NoLayoutError(DataFileError):
 
 
 class UnpairedError(DataFileError):
-    """Images without depth, or depth without images; `problems` has a sentence for each file."""
+    """Images without depth, or depth without images; `problems` has one sentence per file."""
 
     def __init__(self, problems: list[str]):
         more = f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
@@ -51,9 +51,9 @@ class UnpairedError(DataFileError):
 
 
 def find_scenes(root, layouts):
-    """The first of `layouts` that finds anything under `root`: its name and scenes."""
+    """(name, scenes) of the first of `layouts` that finds scenes under `root`."""
     if not root.is_dir():
-        raise DataFileError(f"{root}: a source must be a folder; there is no such folder")
+        raise DataFileError(f"{root}: a source must be a folder; it does not exist")
     for layout in layouts:
         scenes = LAYOUTS[layout](root)
         if scenes:
@@ -109,7 +109,7 @@ def _middlebury(root):
             lacking.append((image, stem + "".join(suffixes)))
     if scenes and lacking:
         raise UnpairedError(
-            [f"{image}: must have {depth} beside it; there is none" for image, depth in lacking]
+            [f"{image}: must have {depth} beside it; it is missing" for image, depth in lacking]
         )
     return scenes
 
@@ -178,7 +178,7 @@ def _pair_trees(images, depths, depth_suffixes=DEPTH_SUFFIXES, lone_files=False)
 
 
 def _rename_lone(left, right):
-    """Gives a depth file the stem of its image where each is the only one of its folder."""
+    """Pairs an image and a depth file of different stems if each is alone in its folder."""
     images = Counter(stem.parent for stem in left)
     depths = Counter(stem.parent for stem in right)
     lone = {stem.parent: stem for stem in right if depths[stem.parent] == 1}
@@ -196,5 +196,5 @@ def _says_disparity(path):
 
 
 def _with_stem(folder, stem, suffixes):
-    """The file of a folder with this stem, in any case, and one of the suffixes; None if none."""
+    """The file in a folder with this stem (ignoring case) and one of the suffixes, or None."""
     return next((p for p in find_files(folder, suffixes, "*") if p.stem.lower() == stem), None)

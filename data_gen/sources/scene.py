@@ -27,7 +27,7 @@ class Scene:
         image = self.read_image()
         depth = read_depth(self.depth, self.inverse, self.scale, self.offset, self.far)
         sizes = np.array([image.shape[:2], depth.shape])
-        # One row or column is what cropping to even sizes takes off one file of some pairs.
+        # In some pairs one file lacks a row or column, cropped to an even size.
         if np.ptp(sizes, axis=0).max() > 1:
             raise DataFileError(
                 f"{self.image}, {self.depth}: image and depth must have the same size; "
@@ -37,6 +37,6 @@ class Scene:
         return np.ascontiguousarray(image[:height, :width]), depth[:height, :width]
 
     def read_image(self):
-        """The image alone, uint8 [H, W, 3] RGB, without the time that cleaning depth takes."""
+        """Only the image, uint8 [H, W, 3] RGB; saves the time of cleaning depth."""
         image = read_rgb(self.image)
         return np.ascontiguousarray(image[..., ::-1]) if self.bgr else image

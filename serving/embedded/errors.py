@@ -1,10 +1,10 @@
-"""A request that cannot be answered, with the status that the contract gives it."""
+"""Errors of a request, each with the status that the contract gives it."""
 
 import grpc
 
 
 class RequestError(Exception):
-    """`code`: a `grpc.StatusCode`; the message goes to the caller."""
+    """`code`: a `grpc.StatusCode`; the message is sent to the caller."""
 
     def __init__(self, code: grpc.StatusCode, message: str):
         super().__init__(message)
@@ -20,5 +20,5 @@ def not_found(message: str) -> RequestError:
 
 
 def unavailable(message: str) -> RequestError:
-    """The one status that a client tries again."""
+    """The one status that clients retry."""
     return RequestError(grpc.StatusCode.UNAVAILABLE, message)

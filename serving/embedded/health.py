@@ -1,4 +1,4 @@
-"""The standard gRPC health service, told from the models."""
+"""The standard gRPC health service; its state follows the models."""
 
 import threading
 
@@ -9,7 +9,7 @@ from serving.embedded.service import MODEL_SERVICE, PREDICTION_SERVICE
 
 
 class Health:
-    """The standard health service: "" for the whole, each model, and each service by its name."""
+    """Health of the whole server (""), of each model and of each gRPC service, by name."""
 
     def __init__(self):
         self.servicer = health.HealthServicer()

@@ -1,7 +1,7 @@
 """The size that a PNG or JPEG declares, from its header alone.
 
-Nothing is decoded and nothing but the markers is looked at: a file of a few kilobytes can declare
-gigabytes, and hide more in its metadata. Sources: PNG specification (ISO/IEC 15948), 11.2.2 IHDR;
+Nothing is decoded, and only the markers are read: a file of a few kilobytes can declare gigabytes,
+and hide more in its metadata. Sources: PNG specification (ISO/IEC 15948), 11.2.2 IHDR;
 JPEG (ITU-T T.81), B.1.1 markers and B.2.2 the frame header.
 """
 
@@ -16,17 +16,17 @@ _SCAN, _END = 0xDA, 0xD9
 
 
 def declared_size(data: bytes) -> tuple[int, int]:
-    """(height, width) in pixels; ValueError where `data` is no PNG or JPEG with a whole header."""
+    """(height, width) in pixels; ValueError unless `data` is a PNG or JPEG with a whole header."""
     if data.startswith(_PNG):
         return _png_size(data)
     if data.startswith(_JPEG):
         return _jpeg_size(data)
-    raise ValueError(f"an image must be a JPEG or PNG; received {len(data)} bytes of neither")
+    raise ValueError(f"an image must be a JPEG or PNG; received {len(data)} bytes that are neither")
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
     if len(data) < 33 or data[8:16] != b"\0\0\0\rIHDR":
-        raise ValueError("a PNG must begin with its size; received a truncated or spoiled one")
+        raise ValueError("a PNG must begin with its size; received a truncated or corrupt one")
     width, height = struct.unpack(">II", data[16:24])
     return _positive(height, width)
 
@@ -48,7 +48,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             if marker in _FRAMES and position + 9 <= len(data):
                 return _positive(*struct.unpack(">HH", data[position + 5 : position + 9]))
             position += 2 + length
-    raise ValueError("a JPEG must declare its size; received a truncated or spoiled one")
+    raise ValueError("a JPEG must declare its size; received a truncated or corrupt one")
 
 
 def _positive(height: int, width: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""How many pixels a request may have: told from shapes and headers, before anything is decoded."""
+"""The max number of pixels of a request, checked by shapes and headers before any decoding."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def check_images(shape: Sequence[int]) -> int:
 
 def check_encoded(files: Sequence[bytes]) -> int:
     """Pixels that JPEG and PNG files declare together; INVALID_ARGUMENT above the limits, and for
-    what is neither."""
+    other files."""
     pixels = 0
     for index, file in enumerate(files):
         try:

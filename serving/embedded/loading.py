@@ -1,6 +1,7 @@
-"""A version brought into memory and warmed up, so that its first request is as quick as the rest.
+"""Loading and warming up a version, so that its first request is as fast as the rest.
 
-Its own warm-up requests are replayed (`saved_model/warmup.py`), and each batch function runs once.
+The model's warm-up requests are replayed (`saved_model/warmup.py`), and each batch function runs
+once.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from serving.saved_model.warmup import read_warmup
 def load(options: ServerOptions, folder: Path) -> LoadedModel:
     """The model of a version's folder, ready to answer.
 
-    Raises whatever TensorFlow does where the folder holds no whole model, and what `warm_up` does.
+    Raises an error of TensorFlow if the folder holds no complete model, and those of `warm_up`.
     """
     model = LoadedModel(folder, options.jobs, options.max_batch, options.threads)
     try:
@@ -30,7 +31,7 @@ def load(options: ServerOptions, folder: Path) -> LoadedModel:
 def warm_up(model: LoadedModel, folder: Path) -> int:
     """Replays the model's own requests and runs each batch function; the number of requests.
 
-    Raises ValueError, RequestError or a TensorFlow error where a request does not pass.
+    Raises ValueError, RequestError or an error of TensorFlow if a request fails.
     """
     count = 0
     for request in read_warmup(folder):

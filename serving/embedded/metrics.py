@@ -1,4 +1,4 @@
-"""What the server tells Prometheus, at the path that TensorFlow Serving has it."""
+"""Metrics for Prometheus, at the same path as TensorFlow Serving's."""
 
 import http.server
 import threading
@@ -12,9 +12,9 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """A registry of its own, so that several servers can live in a process.
+    """The server's metrics, in a registry of their own: a process may have several servers.
 
-    Labels hold only names that the server knows: a caller cannot make new series.
+    Labels are only names that the server knows: a caller cannot create new series.
     """
 
     def __init__(self, waiting=lambda: 0):
@@ -43,11 +43,11 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16),
             registry=self.registry,
         )
-        queue = Gauge("dmenet_queue_length", "Requests that wait", registry=self.registry)
+        queue = Gauge("dmenet_queue_length", "Requests waiting", registry=self.registry)
         queue.set_function(waiting)
         self.loaded = Gauge(
             "dmenet_model_version_loaded",
-            "1 where a version of a model is being served",
+            "1 while a version of a model is served",
             ["model", "version"],
             registry=self.registry,
         )
@@ -60,11 +60,11 @@ class Metrics:
 
 
 class MetricsServer:
-    """Serves a registry over HTTP until `close`. Port 0 takes a free one; `port` is which."""
+    """Serves a registry over HTTP until `close`. Port 0 takes a free one: see `port`."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry):
         class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = 10  # seconds; a client that says nothing holds a thread no longer
+            timeout = 10  # seconds for which a silent client may hold a thread
 
             def do_GET(self):
                 if self.path.split("?")[0] != contract.METRICS_PATH:
@@ -78,7 +78,7 @@ class MetricsServer:
                 self.wfile.write(page)
 
             def log_message(self, *args):
-                pass  # one line every few seconds, of no news
+                pass  # a line for each scrape would only fill the log
 
         self._server = http.server.ThreadingHTTPServer((host, port), Handler)
         self.port = self._server.server_address[1]

@@ -1,5 +1,5 @@
-"""Which models and versions are served: TensorFlow Serving's `models.config`, the part of it that
-the embedded server knows, or simply a folder of models.
+"""Which models and versions are served: the part of TensorFlow Serving's `models.config` that the
+embedded server supports, or simply a folder of models.
 
     model_config_list {
       config {
@@ -11,10 +11,10 @@ the embedded server knows, or simply a folder of models.
       }
     }
 
-The text form of `tensorflow.serving.ModelServerConfig`. Known: name, base_path (absolute, or
+The text format of `tensorflow.serving.ModelServerConfig`. Supported: name, base_path (absolute, or
 relative to the file; a local folder), model_platform "tensorflow", model_version_policy (latest,
-all, specific), version_labels. Whatever else stands there is an error: to leave it out silently
-would be to serve something else than what is written.
+all, specific), version_labels. Any other field is an error: ignoring it would serve something else
+than the file says.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """`latest`: the N highest versions; `specific`: these alone; both None: all."""
+    """`latest`: the N highest versions; `specific`: only these; both None: all."""
 
     name: str
     folder: Path
@@ -42,7 +42,7 @@ class ModelConfig:
     labels: dict[str, int] = field(default_factory=dict)
 
     def wanted(self, versions: Iterable[int]) -> set[int]:
-        """Those of the versions in the folder that are to be served."""
+        """The versions to serve, of those in the folder."""
         if self.specific is not None:
             return set(versions) & self.specific
         ordered = sorted(versions, reverse=True)
@@ -50,7 +50,7 @@ class ModelConfig:
 
 
 def read_config(path) -> list[ModelConfig]:
-    """The models of a file; ConfigError for what is not as the module says."""
+    """The models of a file; ConfigError for one that this module does not support."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def read_config(path) -> list[ModelConfig]:
         raise ConfigError(f"{path}: the configuration must be readable ({error})") from error
     except text_format.ParseError as error:
         raise ConfigError(
-            f"{path}: must be a ModelServerConfig in protobuf's text form ({error})"
+            f"{path}: must be a ModelServerConfig in protobuf's text format ({error})"
         ) from error
     _only(parsed, {"model_config_list"}, path)
     models = [_model(config, path) for config in parsed.model_config_list.config]
@@ -69,7 +69,7 @@ def read_config(path) -> list[ModelConfig]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(
-                f"{path}: a model's name must stand there once; received {name} twice"
+                f"{path}: each model must have a name of its own; received {name} twice"
             )
     return models
 
@@ -77,7 +77,7 @@ def read_config(path) -> list[ModelConfig]:
 def models_in(folder) -> list[ModelConfig]:
     """A model for each folder in `folder`, with its latest version.
 
-    ConfigError where there is none, or `folder` is itself a model's.
+    ConfigError where there is none, or where `folder` is the folder of one model.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -90,8 +90,8 @@ def models_in(folder) -> list[ModelConfig]:
         )
     if not found:
         raise ConfigError(
-            f"--models must hold a model; there is none in {folder} (dmenet export "
-            f"--weights RUN --out {folder / 'dmenet'} writes one)"
+            f"--models must hold a model; {folder} has none (dmenet export --weights RUN "
+            f"-o {folder / 'dmenet'} writes one)"
         )
     return [ModelConfig(path.name, path) for path in found]
 
@@ -100,7 +100,7 @@ def _only(message, known: set[str], path) -> None:
     for descriptor, _ in message.ListFields():
         if descriptor.name not in known:
             raise ConfigError(
-                f"{path}: this server knows {', '.join(sorted(known))} of "
+                f"{path}: this server supports {', '.join(sorted(known))} of "
                 f"{message.DESCRIPTOR.name}; received {descriptor.name}"
             )
 
@@ -125,7 +125,7 @@ def _model(config, path: Path) -> ModelConfig:
     for label, version in config.version_labels.items():
         if version < 1:
             raise ConfigError(
-                f"{path}: {config.name}: a label must mean a version of at least 1; "
+                f"{path}: {config.name}: a label must name a version of at least 1; "
                 f"received {label}: {version}"
             )
     latest, specific = _policy(config, path)
@@ -142,5 +142,5 @@ def _policy(config, path) -> tuple[int | None, frozenset[int] | None]:
         if not policy.specific.versions:
             raise ConfigError(f"{path}: {config.name}: specific must name versions; received none")
         return None, frozenset(policy.specific.versions)
-    # Not written means 1, in TensorFlow Serving too.
+    # The default is 1, in TensorFlow Serving too.
     return policy.latest.num_versions or 1, None

@@ -1,4 +1,4 @@
-"""What can be set about the embedded server, and the command line that sets it.
+"""The embedded server's options and command line.
 
 Imports no TensorFlow: `--help` and completion do not wait for it.
 """
@@ -23,8 +23,9 @@ class ServerOptions:
     takes a free one. `metrics_port` None: no metrics page. `polling_s`: the polling interval, after
     which the models' folders are looked at again. `grace_s`: the grace period, which requests under
     way have when the server stops. `queue`: requests that may wait. `jobs`: requests, or batches,
-    computed at a time, each with `threads` intra-op threads (0: one per core). `max_batch`: small
-    images computed together, a power of two, 1 for none; `batch_pixels`: all their pixels, at most.
+    computed at a time, each with `threads` intra-op threads (0: one per core). `max_batch`: max
+    number of small images computed together, a power of two, 1 for none; `batch_pixels`: max number
+    of all their pixels.
     `tls_ca`: clients must have a certificate that this authority signed.
     """
 

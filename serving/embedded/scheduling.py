@@ -1,10 +1,10 @@
 """Which request is computed when: a bounded queue in front of a few executions at a time.
 
-A request waits here, not inside TensorFlow, so that it can be dropped, uncomputed, the moment its
+A request waits here, not inside TensorFlow, so that it can be dropped, uncomputed, as soon as its
 deadline passes or its caller leaves. When an execution ends, the oldest request that still has
-a caller follows; with it go those of the queue that share its `batch_key` (same model, signature
-and shape), two or four or ... at once, as one batch. Nobody waits for company: a batch forms only
-of what had to queue anyway, and a lone client pays nothing for it.
+a caller is next; queued requests that share its `batch_key` (same model, signature and shape) are
+computed with it as one batch of two, four, and so on. No request waits for others: a batch is made
+only of requests that had to queue anyway, and a single client pays nothing for it.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _GONE = (grpc.StatusCode.CANCELLED, "the caller went away")
 
 @dataclass(eq=False)
 class Batch:
-    """Requests that are computed as one, in an execution's place."""
+    """Requests that are computed together, in one place of execution."""
 
     place: int
     size: int
@@ -58,12 +58,14 @@ class Scheduler:
 
     @contextlib.contextmanager
     def place(self, context, batch_key=None) -> Iterator[Batch]:
-        """Within it, the caller may compute, as one of the batch it gets. `context`: the request's
-        `grpc.ServicerContext`. Raises RequestError: UNAVAILABLE at once where the queue is full,
-        DEADLINE_EXCEEDED or CANCELLED where the caller waits no longer."""
+        """Within it, the request may be computed, as a member of the batch that it yields.
+
+        `context`: the request's `grpc.ServicerContext`. Raises RequestError: UNAVAILABLE at once if
+        the queue is full, DEADLINE_EXCEEDED or CANCELLED when the caller stops waiting.
+        """
         remaining = context.time_remaining()
         if remaining is not None and remaining > _FOREVER_S:
-            remaining = None  # what gRPC says where the caller set no deadline
+            remaining = None  # gRPC's value for a call without a deadline
         deadline = None if remaining is None else time.monotonic() + remaining
         request = _Waiting(batch_key, deadline)
         self._enter(request)
@@ -75,7 +77,7 @@ class Scheduler:
                 self._finished(request.batch)
 
     def reject_waiting(self, why: str) -> None:
-        """All that wait get UNAVAILABLE; what is being computed is not touched."""
+        """Answers all waiting requests UNAVAILABLE; those being computed go on."""
         with self._lock:
             for request in self._queue:
                 request.error = unavailable(why)
@@ -84,7 +86,7 @@ class Scheduler:
 
     def _enter(self, request: _Waiting) -> None:
         with self._lock:
-            if self._free:  # then nobody waits
+            if self._free:  # then the queue is empty
                 self._grant([request])
             elif len(self._queue) >= self.queue_length:
                 raise unavailable(f"the queue is full: {self.queue_length} requests are waiting")
@@ -92,8 +94,8 @@ class Scheduler:
                 self._queue.append(request)
 
     def _wait(self, request: _Waiting, context) -> None:
-        """Until it may compute; raises where it may not."""
-        # Not called back where the call has ended already.
+        """Waits for the grant; raises RequestError if there is none."""
+        # There is no callback for a call that has ended already.
         if not request.granted.is_set() and not context.add_callback(lambda: self._left(request)):
             self._left(request)
         remaining = None
@@ -104,7 +106,7 @@ class Scheduler:
             request.granted.wait()
         if request.error is not None:
             raise request.error
-        # Its company would wait for a member of a batch that leaves.
+        # The other members of a batch would wait for one that leaves.
         if request.batch.size == 1:
             if request.deadline is not None and request.deadline <= time.monotonic():
                 raise RequestError(*_LATE)
@@ -116,7 +118,7 @@ class Scheduler:
         self._drop(request, *(_LATE if late else _GONE))
 
     def _drop(self, request: _Waiting, code, why: str) -> None:
-        """Out of the queue, if it is still there; otherwise it was granted just now."""
+        """Takes a request out of the queue; one that is not there has just been granted."""
         with self._lock:
             if request in self._queue:
                 self._queue.remove(request)
@@ -147,12 +149,12 @@ class Scheduler:
             request.granted.set()
 
     def _take(self) -> list[_Waiting]:
-        """The oldest request and its company, a power of two in all."""
+        """The oldest request and others of its key, a power of two in all."""
         first = self._queue[0]
-        company = [first]
+        together = [first]
         if first.batch_key is not None:
-            company = [r for r in self._queue if r.batch_key == first.batch_key][: self.max_batch]
-        size = 1 << (len(company).bit_length() - 1)
-        for request in company[:size]:
+            together = [r for r in self._queue if r.batch_key == first.batch_key][: self.max_batch]
+        size = 1 << (len(together).bit_length() - 1)
+        for request in together[:size]:
             self._queue.remove(request)
-        return company[:size]
+        return together[:size]

@@ -1,8 +1,8 @@
 """The remote calls: `tensorflow.serving.PredictionService` (Predict, GetModelMetadata) and
 `ModelService` (GetModelStatus), as the official protos describe them.
 
-Messages are taken as bytes and parsed here: bytes that are no message get INVALID_ARGUMENT like
-whatever else is wrong with a request, where gRPC's own parsing would say that the server failed.
+Messages are received as bytes and parsed here: invalid bytes are answered INVALID_ARGUMENT, like
+any other wrong request, where gRPC's own parsing would report a failure of the server.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class _Call:
 
 
 class Service:
-    """Answers calls. `batch_pixels`: a batch of `scheduler.max_batch` may have as many in all."""
+    """Answers calls. `batch_pixels`: max pixels of a batch of `scheduler.max_batch` images."""
 
     def __init__(
         self, versions: Versions, scheduler: Scheduler, metrics: Metrics, batch_pixels: int = 0
@@ -78,11 +78,11 @@ class Service:
         ]
 
     def refuse_new(self) -> None:
-        """From now on, new requests get UNAVAILABLE."""
+        """From now on, new requests are answered UNAVAILABLE."""
         self._stopping = True
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Whether the requests under way have all ended within `seconds`."""
+        """Waits for the requests under way; whether all ended within `seconds`."""
         with self._idle:
             return self._idle.wait_for(lambda: not self._under_way, seconds)
 
@@ -99,8 +99,8 @@ class Service:
                 code = _CODES.get(error.error_code, grpc.StatusCode.INTERNAL)
                 message = short_message(error)
             except Exception:
-                _log.exception("a request failed in a way that it must not")
-                code, message = grpc.StatusCode.INTERNAL, "the server failed; its log says why"
+                _log.exception("unexpected error in a request")
+                code, message = grpc.StatusCode.INTERNAL, "the server failed; see its log"
             finally:
                 self.metrics.requests.labels(call.model, call.signature, code.name).inc()
                 elapsed = time.monotonic() - started
@@ -146,7 +146,8 @@ class Service:
         with _aborting(context):
             _parse(data, model_management_pb2.ReloadConfigRequest)
             raise RequestError(
-                grpc.StatusCode.UNIMPLEMENTED, "this server takes its models when it starts"
+                grpc.StatusCode.UNIMPLEMENTED,
+                "this server reads its configuration at its start",
             )
 
     # --- Predict, step by step -------------------------------------------------------------
@@ -179,14 +180,14 @@ class Service:
             except tf.errors.OpError:
                 if batch.size == 1:
                     raise
-            # One request spoils a batch: each alone, so that only that one fails.
+            # One bad request fails the whole batch: run each alone, so that only that one fails.
             with batch.retry:
                 return signature.run(arrays)
 
     def _batch_key(self, version: Version, signature: Signature, arrays: dict):
-        """What requests share that can be computed together; None for one that goes alone.
+        """Requests of equal key can be computed together; None for one to be computed alone.
 
-        Only single small images: of larger ones, two at a time use the machine's cores already.
+        Only single small images have one: two larger images at a time keep all cores busy anyway.
         """
         if not signature.batches:
             return None
@@ -254,7 +255,7 @@ def _output_names(request, signature: Signature) -> list[str]:
     unknown = [name for name in request.output_filter if name not in signature.outputs]
     if unknown:
         raise invalid(
-            f"output_filter must be of {', '.join(sorted(signature.outputs))}; "
+            f"output_filter must be among {', '.join(sorted(signature.outputs))}; "
             f"received {unknown[0][:100]!r}"
         )
     return list(dict.fromkeys(request.output_filter)) or list(signature.outputs)

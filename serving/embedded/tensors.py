@@ -1,7 +1,7 @@
-"""`TensorProto` -> NumPy with every claim of the message checked first, and back.
+"""`TensorProto` -> NumPy, checked first, and back.
 
-A message says shape and values apart, so it can say a shape of gigabytes in a few bytes, or one
-that its values do not fill. Nothing of the claimed size is made before it is known to be right.
+A message declares its shape apart from its values: a few bytes can declare gigabytes, or a shape
+that the values do not fill. Nothing of the declared size is allocated before it is checked.
 """
 
 import math
@@ -13,7 +13,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from serving import contract
 from serving.embedded.errors import invalid
 
-# Where a TensorProto keeps the values of a type that are not in `tensor_content`.
+# The field of a TensorProto with the values of each type, unless they are in `tensor_content`.
 _VALUES = {
     tf.float32: "float_val", tf.float64: "double_val", tf.int32: "int_val", tf.uint8: "int_val",
     tf.int64: "int64_val", tf.bool: "bool_val", tf.string: "string_val",
@@ -27,8 +27,7 @@ def read_inputs(inputs, expected, check_shapes=lambda shapes: None) -> dict[str,
         inputs: name -> TensorProto; expected: name -> TensorInfo, of the signature.
         check_shapes: called with name -> shape before any array is made; may raise.
 
-    Raises RequestError INVALID_ARGUMENT where the two do not agree, or a message contradicts
-    itself.
+    Raises RequestError INVALID_ARGUMENT where the two disagree, or a message contradicts itself.
     """
     if set(inputs) != set(expected):
         received = ", ".join(sorted(name[:40] for name in list(inputs)[:5])) or "none"
@@ -39,7 +38,7 @@ def read_inputs(inputs, expected, check_shapes=lambda shapes: None) -> dict[str,
 
 
 def declared_shape(tensor: tensor_pb2.TensorProto, name: str, info) -> list[int]:
-    """The tensor's shape, once its type and shape are those of the signature's `info`."""
+    """The tensor's shape, after type and shape were checked against the signature's `info`."""
     wanted, received = tf.dtypes.as_dtype(info.dtype), tensor.dtype
     if received != info.dtype:
         names = types_pb2.DataType.keys()
@@ -67,7 +66,7 @@ def to_array(tensor: tensor_pb2.TensorProto, name: str, shape: list[int]) -> np.
     """The values, of a `shape` that `declared_shape` returned."""
     dtype = tf.dtypes.as_dtype(tensor.dtype)
     if dtype not in _VALUES:
-        raise invalid(f"`{name}` must be of a type that this server takes; received {dtype.name}")
+        raise invalid(f"`{name}` must have a type that this server supports; received {dtype.name}")
     count = math.prod(shape)
     if dtype == tf.string:
         return _strings(tensor, name, count).reshape(shape)
@@ -89,7 +88,7 @@ def to_array(tensor: tensor_pb2.TensorProto, name: str, shape: list[int]) -> np.
     array = np.fromiter(values, np.int64 if dtype == tf.uint8 else dtype.as_numpy_dtype)
     if dtype == tf.uint8 and (array.min() < 0 or array.max() > 255):
         raise invalid(f"`{name}` must hold uint8; received values beyond 0 to 255")
-    # Fewer values than elements: the last one is meant for all the rest (tensor.proto).
+    # Fewer values than elements: the last one stands for all the rest (tensor.proto).
     array = np.pad(array, (0, count - len(array)), mode="edge")
     return array.astype(dtype.as_numpy_dtype, copy=False).reshape(shape)
 

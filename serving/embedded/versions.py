@@ -1,9 +1,9 @@
-"""Which versions are in memory: follows the models' folders, loads and unloads.
+"""Which versions are in memory: polls the models' folders, loads and unloads.
 
-A version's life, in the words of TensorFlow Serving's status: START (found), LOADING (read and
-warmed up), AVAILABLE, UNLOADING (no new request; the last one still runs), END. One that fails to
-load ends at once with an error, what was served stays, and it is tried again when its files change.
-The new version is loaded before the old one goes, so that no request finds none.
+The states of a version are TensorFlow Serving's: START (found), LOADING (being loaded and warmed
+up), AVAILABLE, UNLOADING (no new requests; the last ones still run), END. A version that fails to
+load goes to END with an error, the served one stays, and loading is retried when its files change.
+A new version is loaded before the old one is unloaded, so that there is always one to answer.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ START, LOADING, AVAILABLE, UNLOADING, END = (
     getattr(ModelVersionStatus, state)
     for state in ("START", "LOADING", "AVAILABLE", "UNLOADING", "END")
 )
-_ENDED_KEPT = 20  # of each model, for its status
+_ENDED_KEPT = 20  # per model, reported in its status
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Version:
-    """A version of a model. `model` is there from AVAILABLE until END."""
+    """A version of a model. `model` is set from AVAILABLE until END."""
 
     config: ModelConfig
     number: int
@@ -50,9 +50,9 @@ class Versions:
     """The versions of some models.
 
     Args:
-        configs: called at each look; the models.
+        configs: called at each poll; returns the models.
         load: folder of a version -> LoadedModel, warmed up; may raise anything.
-        changed: called after each change of a state, with the version.
+        changed: called with the version after each change of its state.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Versions:
 
     @contextlib.contextmanager
     def use(self, name: str, number: int | None = None, label: str = "") -> Iterator[Version]:
-        """A version that stays in memory as long as it is used.
+        """A version, kept in memory while it is used; by default the latest.
 
-        None is the latest. Raises RequestError: NOT_FOUND where there is none such, UNAVAILABLE
-        while it is being loaded.
+        Raises RequestError: NOT_FOUND if there is no such version, UNAVAILABLE while it is being
+        loaded.
         """
         with self._lock:
             version = self._find(name, number, label)
@@ -90,12 +90,12 @@ class Versions:
                 self._lock.notify_all()
 
     def status(self, name: str) -> list[Version]:
-        """All versions that are or were, latest first; NOT_FOUND for no model of the server."""
+        """All present and past versions, latest first; NOT_FOUND for an unknown model."""
         with self._lock:
             return sorted(self._of(name).values(), key=lambda v: v.number, reverse=True)
 
     def resolve(self, name: str, label: str) -> int:
-        """The version that a label means."""
+        """The version that a label names."""
         self._of(name)
         labels = self._labels[name]
         if label not in labels:
@@ -104,7 +104,7 @@ class Versions:
         return labels[label]
 
     def serving(self) -> dict[str, bool]:
-        """Model -> whether it has a version to answer with, and at first all that it shall have."""
+        """Model -> whether it can answer; at the start, once all its versions are loaded."""
         with self._lock:
             states = {
                 name: {version.state for version in versions.values()}
@@ -137,25 +137,25 @@ class Versions:
         )
         raise not_found(f"{name} has the versions: {there}; received {label or number}")
 
-    # --- following the folders -------------------------------------------------------------
+    # --- polling the folders -------------------------------------------------------------
 
     def start(self, polling_s: float) -> None:
-        """Looks at the folders now, then at each polling interval, in a thread of its own."""
+        """Polls the folders now and then at each polling interval, in a thread of its own."""
 
         def follow():
             while not self._stopping.is_set():
                 started = time.monotonic()
                 try:
                     self.look()
-                except Exception:  # a folder that cannot be read now may be again later
-                    _log.exception("could not look after the models; looking again")
+                except Exception:  # a folder that cannot be read now may be readable later
+                    _log.exception("could not poll the models; trying again")
                 self._stopping.wait(max(0.01, polling_s - (time.monotonic() - started)))
 
         self._thread = threading.Thread(target=follow, name="versions", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Follows no more, and unloads what no request uses."""
+        """Stops polling, and unloads the versions that no request uses."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -165,7 +165,7 @@ class Versions:
                     self._unload(version)
 
     def look(self) -> None:
-        """Once: loads what is new and wanted, then unloads what is not wanted any more."""
+        """Polls once: loads new wanted versions, then unloads those no longer wanted."""
         configs = self._register()
         for name in set(self._models) - {config.name for config in configs}:
             self._let_go(self._models[name], wanted=set(), found={})
@@ -189,7 +189,7 @@ class Versions:
         return configs
 
     def _announce(self, config: ModelConfig, paths: dict[int, Path]) -> None:
-        """A new version, or one that failed or went and whose files are others now: START."""
+        """Sets to START what is new, and what failed or was unloaded and has changed files."""
         versions = self._models[config.name]
         for number, path in paths.items():
             files = _fingerprint(path)
@@ -204,7 +204,7 @@ class Versions:
         started = time.monotonic()
         try:
             model = self._load(version.path)
-        except Exception as error:  # whatever TensorFlow finds wrong with a file
+        except Exception as error:  # TensorFlow raises many kinds for a broken file
             version.error = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             self._set(version, END)
             return_freed_memory()
@@ -248,7 +248,7 @@ class Versions:
 
 
 def _versions_in(folder: Path) -> dict[int, Path]:
-    """Version -> its folder. What has no saved_model.pb yet is still being written."""
+    """Version -> its folder. One without a saved_model.pb is still being written."""
     if not folder.is_dir():
         return {}
     return {
@@ -261,7 +261,7 @@ def _versions_in(folder: Path) -> dict[int, Path]:
 def _fingerprint(folder: Path) -> tuple:
     found = []
     for path in sorted(folder.rglob("*")):
-        with contextlib.suppress(OSError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # deleted in the meantime
             status = path.stat()
             found.append((str(path), status.st_size, status.st_mtime_ns))
     return tuple(found)

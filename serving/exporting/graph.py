@@ -2,9 +2,9 @@
 
     bytes -> RGB in [0, 1] -> padded to 16 -> B -> cropped -> defocus -> sigma_px -> PNG, figures
 
-All of it is in the graph, so whatever server runs it gives the same answers and refuses the same
-requests. Ordinary operations only, at least as old as TensorFlow 2.15, and no variable: weights are
-constants. Both signatures call one function, so that the file holds them once.
+All of it is in the graph, so that every server gives the same answers and refuses the same
+requests. It has only standard operations, all of them in TensorFlow 2.15, and no variables: weights
+are constants. Both signatures call one function, so that the file holds the weights once.
 """
 
 import tensorflow as tf
@@ -17,12 +17,12 @@ from serving import contract
 
 _JPEG_MAGIC, _PNG_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _SHORTEST_FILE = 33  # bytes of a PNG's magic and header; a JPEG is longer
-_PNG_COMPRESSION = 3  # zlib level: half the time of the default for a few per cent of size
+_PNG_COMPRESSION = 3  # zlib level: half the time of the default, a few per cent larger
 _FOCUSED_SHARE = 0.1  # of `focus_score`
 
 
 class ServedModel(tf.Module):
-    """`endpoints` are what a SavedModel of it serves. A copy: training on does not change it."""
+    """`endpoints`: the signatures of its SavedModel. A copy: training does not change it."""
 
     def __init__(self, trained: TrainedModel, about: str):
         """`about`: the JSON that each reply carries (`contract.MODEL_FIELDS`)."""
@@ -59,7 +59,7 @@ class ServedModel(tf.Module):
             outputs = tf.map_fn(
                 serve_one,
                 encoded_images,
-                parallel_iterations=1,  # one map's memory, and all cores for it
+                parallel_iterations=1,  # the memory of one map, computed on all cores
                 fn_output_signature=_SPECS_OF_ONE,
             )
             return {**outputs, contract.MODEL: tf.fill(tf.shape(encoded_images), about)}
@@ -87,7 +87,7 @@ _SPECS_OF_ONE = {
 }
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------
 
 
 def _rule(condition, message, received):
@@ -133,7 +133,7 @@ def _decoded(data):
         is_jpeg = tf.equal(tf.strings.substr(data, 0, 3), _JPEG_MAGIC)
         is_png = tf.equal(tf.strings.substr(data, 0, 8), _PNG_MAGIC)
     known = _rule(
-        tf.logical_or(is_jpeg, is_png), "an image must be a JPEG or PNG file, as its bytes say",
+        tf.logical_or(is_jpeg, is_png), "an image must be a JPEG or PNG file, by its first bytes",
         length,
     )  # fmt: skip
     with tf.control_dependencies([known]):
@@ -143,7 +143,7 @@ def _decoded(data):
 def _decoded_jpeg(data):
     size = tf.io.extract_jpeg_shape(data)[:2]
     with tf.control_dependencies(_checks_of_size(size)):
-        # The exact transform: the pixels that Pillow gives, which the default's differ from.
+        # The accurate transform gives the same pixels as Pillow; the default one does not.
         pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
     return _share(pixels, 255.0)
 
@@ -154,14 +154,14 @@ def _decoded_png(data):
         tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False), 2
     )
     with tf.control_dependencies(_checks_of_size([height, width])):
-        # 8 bits become 16 by a factor of 257, so that a share of 65535 is that of 255, bit by bit.
+        # 8 bits become 16 by a factor of 257, so x / 65535 is exactly what x / 255 was.
         pixels = tf.io.decode_png(data, channels=3, dtype=tf.uint16)
     return _share(pixels, 65535.0)
 
 
 def _share(pixels, largest):
-    # In float64: TensorFlow turns the division into a product with the reciprocal, and in float32
-    # that would round otherwise than NumPy's division.
+    # In float64: TensorFlow multiplies by the reciprocal, which in float32 would round differently
+    # from NumPy's division.
     return tf.cast(tf.cast(pixels, tf.float64) / largest, tf.float32)
 
 
@@ -169,10 +169,10 @@ def _share(pixels, largest):
 
 
 def _padded(images):
-    """The right and lower edges mirrored up to multiples of 16, as `inference.pad_to_stride`."""
+    """Mirrors the right and lower edges up to multiples of 16, as `predictor.pad_to_stride`."""
     for axis in (1, 2):
         length = tf.shape(images)[axis]
-        # A picture smaller than its padding is mirrored back and forth: period 2 * length.
+        # An image smaller than its padding is mirrored back and forth: period 2 * length.
         pixel = tf.range(-(-length // SIZE_MULTIPLE) * SIZE_MULTIPLE) % (2 * length)
         images = tf.gather(images, tf.minimum(pixel, 2 * length - 1 - pixel), axis=axis)
     return images
@@ -181,7 +181,7 @@ def _padded(images):
 def _files_and_figures(sigma_px, size_px):
     """sigma_px [H, W, 1] -> the outputs of `encoded` for one image."""
     stored = tf.cast(tf.round(contract.PNG_MAX * (sigma_px / contract.SIGMA_MAX_PX)), tf.int32)
-    # A histogram finds quantiles in a fifth of a sort's time. Bincount is the oldest such op.
+    # A histogram finds quantiles in a fifth of the time of sorting. Bincount is the oldest such op.
     counts = tf.raw_ops.Bincount(
         arr=tf.reshape(stored, [-1]), size=contract.PNG_MAX + 1, weights=tf.constant([], tf.int32)
     )
@@ -199,7 +199,7 @@ def _files_and_figures(sigma_px, size_px):
 
 
 def _quantile(up_to, share):
-    """sigma_px that `share` of the pixels stay below, linear between pixels as NumPy has it.
+    """The quantile `share` of sigma_px, linear between pixels as in NumPy.
 
     `up_to` [PNG_MAX + 1] int32: how many pixels have the PNG's value i or less.
     """

@@ -1,13 +1,13 @@
-"""Publishing a model for servers: written, compared with the Keras model, and only then renamed.
+"""Publishing a model for servers: written, compared with the Keras model, then renamed.
 
     <version>/saved_model.pb           the graph with its weights (`graph.py`)
-    <version>/variables/               none; the folder is part of the format
-    <version>/assets.extra/dmenet.json           what the model is: units, labels, limits, figures
-    <version>/assets.extra/LICENCE.txt           where the weights have terms of their own
-    <version>/assets.extra/tf_serving_warmup_requests    run by the server before it serves
+    <version>/variables/               empty; the folder is part of the format
+    <version>/assets.extra/dmenet.json           the model's description: units, limits, figures
+    <version>/assets.extra/LICENCE.txt           only if the weights have terms of their own
+    <version>/assets.extra/tf_serving_warmup_requests    replayed by servers before they serve
 
-A server that watches the folder never sees half a model: it is written under a name that servers
-ignore, loaded anew as the C++ server does, and renamed when its answers are the Keras model's
+A server that polls the folder never sees an incomplete model: it is written under a name that
+servers ignore, loaded as the C++ server does, and renamed once its outputs equal the Keras model's
 (`verification.py`).
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data_gen.generation.store import Lock
+from data_gen.io.locks import FolderLock
 from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.weights.load import TrainedModel
@@ -45,29 +45,28 @@ def publish(
 
     Args:
         trained: the model.
-        out: the folder of all versions, made where it is not there.
-        version: a number above 0 that is not there yet; None for one above the highest.
+        out: the folder of all versions; created if missing.
+        version: a new number above 0; None for one above the highest.
         recommended_side: the longer side in pixels to which photos are best reduced for this
             model, 0 for full size; None for what the model itself recommends.
 
-    Raises ValueError for a version that is taken, `PublishError` where the written model's
-    outputs are not the Keras model's, OSError where it cannot be written. Nothing is published
-    then.
+    Raises ValueError for a version that exists, `PublishError` if the outputs of the written model
+    are not the Keras model's, OSError if it cannot be written. Nothing is published then.
     """
     check_version(version)
     check_side(recommended_side)
     _check_finite(trained.model)
     fields = model_fields(trained, recommended_side)
     out = Path(out)
-    with Lock(out):
-        for path in out.glob(f"{_UNFINISHED}*"):  # of exporters that were killed: we have the lock
+    with FolderLock(out):
+        for path in out.glob(f"{_UNFINISHED}*"):  # left by killed exporters: we hold the lock
             shutil.rmtree(path, ignore_errors=True)
         version = _free_version(out) if version is None else version
         final = out / str(version)
         if final.exists():
             raise ValueError(
-                f"{final}: a version must be published once; there is one, and servers may "
-                f"hold it. Received --version {version}; the next free one is {_free_version(out)}"
+                f"{final}: a version must be published once, and servers may hold this one. "
+                f"Received --version {version}; the next free one is {_free_version(out)}"
             )
         folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=out))
         try:
@@ -86,7 +85,7 @@ def publish(
 
 
 def model_fields(trained: TrainedModel, recommended_side: int | None = None) -> dict:
-    """What the model says about itself in each reply (`contract.MODEL`)."""
+    """The model's description in each reply (`contract.MODEL`)."""
     fields = json.loads(Metadata.of(trained).to_json())
     if recommended_side is not None:
         fields[contract.RECOMMENDED_SIDE] = recommended_side
@@ -107,7 +106,7 @@ def _check_finite(model) -> None:
 
 
 def _judge(differences: dict[str, float], allowed: dict[str, float]) -> None:
-    """Raises PublishError where a difference is larger than allowed, or is NaN."""
+    """Raises PublishError if a difference is larger than allowed, or NaN."""
     beyond = {name: value for name, value in differences.items() if not value <= allowed[name]}
     if beyond:
         raise PublishError(
@@ -122,8 +121,8 @@ def _free_version(out: Path) -> int:
 
 def _write(trained, fields: dict, folder: Path) -> None:
     served = ServedModel(trained, json.dumps(fields))
-    # Not of the Keras model: its variables would be written under names that the session loader,
-    # which is the C++ server's, does not find. This module has none.
+    # Saving the Keras model would write its variables under names that the session loader, the C++
+    # server's, does not find. This module has no variables.
     tf.saved_model.save(served, str(folder), signatures=served.endpoints)
     (folder / contract.METADATA_FILE).parent.mkdir()
     write_warmup(folder / contract.WARMUP_FILE, WARMUP_SIDES_PX)
@@ -159,7 +158,7 @@ def _write_metadata(trained, fields: dict, figures: dict, folder: Path) -> None:
 
 
 def _bring_to_disk(folder: Path) -> None:
-    """Everything below is on the disk, and readable for a server that runs as another user."""
+    """Syncs all files to disk, readable for a server that runs as another user."""
     for path in [*folder.rglob("*"), folder]:
         path.chmod(0o755 if path.is_dir() else 0o644)
         _sync(path)

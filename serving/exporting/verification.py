@@ -1,7 +1,7 @@
-"""How far the answers of a written SavedModel are from the Keras model's.
+"""How much the outputs of a written SavedModel differ from the Keras model's.
 
-It is loaded by the classic session loader, as the C++ server does, and asked for maps of random
-images of awkward sizes and of real photographs. Figures alone: the exporter judges them.
+It is loaded by the classic session loader, as the C++ server does, and predicts maps of random
+images of awkward sizes and of real photographs. It only measures: `publishing.py` judges.
 """
 
 import cv2
@@ -14,27 +14,32 @@ from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.saved_model.session import LoadedModel
 
-# Of `defocus`. Rounding alone: the Keras model at width 1.0 and random weights differs from itself
-# by 4e-5 under other kernels, and by 7e-5 from the folded graph; at the demo's width by 7e-6. A
-# convolution padded or folded wrongly differs by 1e-2.
+# Of `defocus`, from rounding: at width 1.0 with random weights, the Keras model under other kernels
+# differs from itself by 4e-5, and from the folded graph by 7e-5; at the demo's width by 7e-6. Wrong
+# padding or folding of a convolution makes a difference of 1e-2.
 LARGEST_DIFFERENCE = 3e-4
 _PNG_STEPS = 1  # between the two signatures, which share their kernels
 _PHOTO_SIDE_PX = 320
-_RANDOM_SIZES = ((1, 1), (3, 40), (33, 17), (64, 96))
+# In this order: the second differs from the first in both sides, so that the Keras model is traced
+# for any size then, and not once more.
+_RANDOM_SIZES = ((1, 1), (33, 17), (3, 40), (64, 96))
 
 
 def differences(folder, trained: TrainedModel) -> dict[str, float]:
-    """The largest difference of each kind, two digits: of `defocus` and `sigma_px` from the Keras
-    model, and `png_steps`, of the PNG's values between the two signatures. NaN where one is."""
+    """The largest differences, to two digits; NaN if any is.
+
+    `defocus` and `sigma_px`: from the Keras model. `png_steps`: between the PNG's values of one
+    signature and the rounded numbers of the other.
+    """
     with LoadedModel(folder) as served:
         figures = [_compare(served, trained, image) for image in _test_images()]
-    # np.max passes NaN on, where max would lose it.
+    # np.max keeps NaN, which max can lose.
     largest = {name: np.max([f[name] for f in figures]) for name in figures[0]}
     return {name: float(f"{value:.2g}") for name, value in largest.items()}
 
 
 def rounding(trained: TrainedModel) -> dict[str, float]:
-    """How large each of `differences` can be by rounding alone."""
+    """The max of each of `differences` that rounding alone explains."""
     encoding = ENCODINGS[trained.encoding]
     return {
         "defocus": LARGEST_DIFFERENCE,

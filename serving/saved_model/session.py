@@ -1,21 +1,21 @@
 """One version of a model in memory: a SavedModel in a session of its own.
 
-By the session loader, TensorFlow Serving's, and not `tf.saved_model.load`: a session owns what it
-made, so closing it gives everything back, batch queues and their threads included, and versions
-can come and go for weeks. The values and the time taken are the same.
+Loaded by the session loader, as TensorFlow Serving does, and not by `tf.saved_model.load`: a
+session owns what it created, so closing it frees everything, batch queues and their threads
+included, and versions can come and go for weeks. Values and speed are the same.
 
 A batch goes through TensorFlow's batch function (`BatchFunction`, of
 `tf.nondifferentiable_batch_function`) around the function of a signature. It concatenates along the
-first axis whatever meets in one of its queues. Who may meet is decided before
+first axis whatever meets in one of its queues. What may meet is decided before
 (`embedded/scheduling.py`): there is one queue for each batch size and place of execution, and a
 place holds one batch at a time, of one shape. So there are a few queues whatever shapes come, none
-mixes two, and as a queue knows the size of the batch to come, it starts with the last member,
-without a wait.
+mixes two, and as a queue knows the size of the batch to come, it starts without delay when the
+last member arrives.
 
-Each batch function holds its own copy of the graph and its constants, and takes as long as a load
-to be warmed up: nothing for a narrow network, 1.6 GB apiece for the paper's width. And a batch
-gains only with small images (up to about 128 px on two cores, where two executions at a time fill
-the cores otherwise). So there are none unless asked for (`max_batch`).
+Each batch function holds its own copy of the graph and its constants, and warming it up takes as
+long as loading: negligible for a narrow network, 1.6 GB each for the paper's width. And batches
+help only with small images (up to about 128 px on two cores; above, two executions at a time keep
+the cores busy). So they are off by default (`max_batch`).
 """
 
 import re
@@ -29,14 +29,14 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving import contract
 
 SERVE_TAG = "serve"
-# A member that never comes (its thread died) does not hold up the others for longer.
+# How long a member that never arrives (its thread died) can hold up the others.
 _BATCH_TIMEOUT_US = 1_000_000
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MESSAGE_CHARACTERS = 300
 
 
 class UnknownSignature(ValueError):
-    """A model has no signature of this name; the message lists those that it has."""
+    """The model has no signature of this name; the message lists those it has."""
 
 
 class Signature:
@@ -58,7 +58,7 @@ class Signature:
 
     @property
     def batches(self) -> list[tuple[int, int]]:
-        """(size, place) of its batch functions."""
+        """(size, place) of each batch function."""
         return list(self._batched)
 
     def run(self, arrays: dict, batch=None) -> dict:
@@ -72,9 +72,9 @@ class Signature:
         return dict(zip(self.outputs, call(*feeds), strict=True))
 
     def _can_be_batched(self, feeds, fetches) -> bool:
-        """One input of numbers, all outputs from one call of a function, a free first axis.
+        """One numeric input, all outputs from one function call, a free first axis.
 
-        Files are not: the model takes them one by one, so that together they gain nothing.
+        Encoded files are not batched: the model decodes them one by one, so a batch gains nothing.
         """
         call = fetches[0].op
         free = [*self.inputs.values(), *self.outputs.values()]
@@ -92,10 +92,10 @@ class LoadedModel:
     """The SavedModel in the folder `path`; a context manager, closed at its end.
 
     Args:
-        places: executions at a time; max_batch: largest batch, a power of two, 1 for none.
-        threads: of an operation; 0 lets TensorFlow choose.
+        places: max executions at a time; max_batch: max batch size, a power of two, 1 for none.
+        threads: intra-op threads; 0 lets TensorFlow choose.
 
-    Raises whatever TensorFlow does where the folder holds no whole model.
+    Raises an error of TensorFlow if the folder holds no complete model.
     """
 
     def __init__(self, path: Path, places: int = 1, max_batch: int = 1, threads: int = 0):
@@ -134,13 +134,13 @@ class LoadedModel:
         self.close()
 
     def close(self) -> None:
-        """Gives the memory back; nothing may run any more."""
+        """Frees the memory; nothing may run any more."""
         self.signatures, self.definitions = {}, {}
         self._session.close()
 
 
 def short_message(error: tf.errors.OpError) -> str:
-    """What an operation said, without the places in the graph that TensorFlow adds."""
+    """The message of an operation, without the graph locations that TensorFlow adds."""
     lines = [line.strip() for line in str(error.message).splitlines()]
     lines = [re.sub(r"^\(\d+\)\s*", "", line) for line in lines if "root error(s)" not in line]
     text = next((line for line in lines if line and not line.startswith("Detected at")), "")
@@ -148,7 +148,7 @@ def short_message(error: tf.errors.OpError) -> str:
 
 
 def smallest_input(signature: Signature) -> dict[str, np.ndarray]:
-    """Zeros of the least shape that the signature takes, of 16 where it is free."""
+    """Zeros of a small shape that the signature takes: 16 along each free axis."""
     ((name, info),) = signature.inputs.items()
     shape = [16 if size.size == -1 else size.size for size in info.tensor_shape.dim]
     return {name: np.zeros([1, *shape[1:]], tf.dtypes.as_dtype(info.dtype).as_numpy_dtype)}

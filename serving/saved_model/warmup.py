@@ -1,4 +1,4 @@
-"""The requests that a model brings to be warmed up with, so that its first caller does not wait.
+"""A model's warm-up requests: replayed before it is served, so that its first caller does not wait.
 
 `assets.extra/tf_serving_warmup_requests` is a TFRecord file of `tensorflow.serving.PredictionLog`.
 The exporter writes it; the embedded server (`embedded/loading.py`) and TensorFlow Serving replay it
@@ -15,11 +15,11 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving import contract
 
-MAX_RECORDS = 1000  # as TensorFlow Serving; a file with more is refused
+MAX_RECORDS = 1000  # TensorFlow Serving's limit
 
 
 def write_warmup(path, sides_px: tuple[int, int]) -> None:
-    """A request for each signature, of a picture of (height, width)."""
+    """Writes a request for each signature, with a picture of (height, width)."""
     height, width = sides_px
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     files = [cv2.imencode(suffix, pixels)[1].tobytes() for suffix in (".jpg", ".png")]
@@ -39,9 +39,9 @@ def write_warmup(path, sides_px: tuple[int, int]) -> None:
 
 
 def read_warmup(folder: Path) -> Iterator[predict_pb2.PredictRequest]:
-    """The requests of the model in `folder`; none where it brings no file.
+    """The warm-up requests of the model in `folder`; none if it has no such file.
 
-    Raises ValueError for a file of more than `MAX_RECORDS`, or of other calls than Predict.
+    Raises ValueError for more than `MAX_RECORDS`, and for other calls than Predict.
     """
     file = folder / contract.WARMUP_FILE
     if not file.is_file():

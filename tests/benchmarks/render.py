@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen.rendering import apertures, compositing
+from data_gen.rendering.layers import layer_bounds, quantise
 from data_gen.rendering.lens import Lens, max_alpha_px
 from data_gen.scenes.composition import make_scene
 from data_gen.sources import rgbd as sources
@@ -93,7 +94,7 @@ def best_of(function, runs=3):
 def paired(image, depth, lens):
     """Frame after frame, ours and the dense loop in turn."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    index, sigma_px = compositing.quantise(depth, lens, compositing.layer_bounds(lens, near, far))
+    index, sigma_px = quantise(depth, lens, layer_bounds(lens, near, far))
     ours, dense = [], []
     compositing.render(image, depth, lens)  # traced once
     for _ in range(PAIRS):
@@ -150,8 +151,8 @@ def crops_per_second(image, depth, lens):
 
 def layers_of_tiles(image, depth, lens):
     """How many layers the windows of all tiles hold, summed."""
-    layers = compositing.layer_bounds(lens, tf.reduce_min(depth), tf.reduce_max(depth))
-    index, _ = compositing.quantise(depth, lens, layers)
+    layers = layer_bounds(lens, tf.reduce_min(depth), tf.reduce_max(depth))
+    index, _ = quantise(depth, lens, layers)
     tile, margin = compositing.TILE, compositing.RADIUS
     height, width = index.shape
     pad = [(margin, margin + -height % tile), (margin, margin + -width % tile)]
@@ -180,7 +181,7 @@ def rates(image, depth, lens, seconds):
 def xla_over_plain(image, depth, lens):
     """How many times faster the tile compiled by XLA makes a frame, than the same sums without."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    index, sigma_px = compositing.quantise(depth, lens, compositing.layer_bounds(lens, near, far))
+    index, sigma_px = quantise(depth, lens, layer_bounds(lens, near, far))
     bands, whole = compositing.gaussian_bands(sigma_px), (0, 0, *index.shape)
 
     def renderer(blend):
@@ -208,17 +209,13 @@ def growth_table(image, depth, lens, seconds, folder):
         cut = (slice(height // part), slice(width // part))
         small = image[cut], depth[cut]
         near_far = tf.reduce_min(depth), tf.reduce_max(depth)
-        index, sigma_px = compositing.quantise(
-            small[1], lens, compositing.layer_bounds(lens, *near_far)
-        )
+        index, sigma_px = quantise(small[1], lens, layer_bounds(lens, *near_far))
         blend = tf.function(compositing.blend_layers)
         elapsed = best_of(lambda b=blend, s=small, i=index, g=sigma_px: b(s[0], i, g).numpy())
         pixels.append((index.shape[0] * index.shape[1] / 1e6, elapsed))
     for share in (0.05, 0.2, 1.0):
         opened = lens_of(depth, share)
-        first, last, _ = compositing.layer_bounds(
-            opened, tf.reduce_min(depth), tf.reduce_max(depth)
-        )
+        first, last, _ = layer_bounds(opened, tf.reduce_min(depth), tf.reduce_max(depth))
         elapsed = best_of(lambda o=opened: compositing.render(image, depth, o)[0].numpy())
         layers.append((int(last - first) + 1, elapsed))
     cores = [(1, in_another_process("one-core", folder)["one_core_s"])]

@@ -81,9 +81,9 @@ def test_released_folders_without_any_manifest(tmp_path):
     assert run(tmp_path, "-o", tmp_path / "card.html") == 0
     page = (tmp_path / "card.html").read_text()
     assert "There is no manifest.jsonl" in page
-    assert "Scene that each image was made of." in page
+    assert "Scene that each image was made from." in page
     assert "Number of layers of 3 of 3 images." in page
-    assert "told by the maps" in page
+    assert "detected from the maps" in page
     assert "focus: 0 nearest" not in page and "Images of each scene" not in page
 
 
@@ -117,7 +117,7 @@ def test_one_file_that_loads_nothing_and_escapes_names(tmp_path, capsys):
     assert checker.open == []
     assert "<i>one" not in page and "&lt;i&gt;one&lt;/i&gt;" in page
     assert "a &lt;b&gt;source" in page
-    assert "Not known" not in page
+    assert "<h2>Unknown</h2>" not in page
     assert page.count("<figure>") == 5 + 1  # plots and the picture
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert sum(s.startswith("data:image/jpeg;base64,") for s in sources) == 2

@@ -2,11 +2,18 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from data_gen import __main__ as command
-from data_gen import command_line, exit_codes
+from data_gen import command_line, exit_codes, optics
+from data_gen.curation import dedup
+from data_gen.curation.options import HASH_BITS, THRESHOLD_BITS
+from data_gen.generation.options import LayoutOrAuto
+from data_gen.rendering.lens import LENS_SAMPLERS
+from data_gen.rendering.options import SamplerName
+from data_gen.sources.layouts import LAYOUTS
 from tests.support.paths import ROOT
 
 COMMANDS = [[], ["inspect"], ["dedup"], ["card"]]
@@ -46,6 +53,20 @@ def test_an_unknown_option_is_named_first_and_in_one_line(capsys):
         assert stop.value.code == exit_codes.USAGE
         errors = capsys.readouterr().err
         assert errors.startswith(message) and errors.count("\n") == 1
+
+
+def test_an_unknown_command_is_named(capsys):
+    assert command.main(["inspec", "folder"]) == exit_codes.USAGE
+    assert capsys.readouterr().err == "error: unknown command inspec; did you mean inspect?\n"
+
+
+def test_names_in_options_are_those_of_the_code():
+    """The options import nothing heavy, so their names are written out there."""
+    assert set(get_args(optics.EncodingName)) == set(optics.ENCODINGS)
+    assert set(get_args(optics.EncodingOrAuto)) == {"auto", *optics.ENCODINGS}
+    assert set(get_args(SamplerName)) == set(LENS_SAMPLERS)
+    assert set(get_args(LayoutOrAuto)) == {"auto", *LAYOUTS}
+    assert THRESHOLD_BITS < HASH_BITS == dedup.BITS
 
 
 @pytest.mark.parametrize("spelling", [["--jobs", "3"], ["--workers", "3"], ["--workers=3"]])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from data_gen import optics
 from data_gen.rendering import apertures, compositing
-from data_gen.rendering.lens import Lens, defocus_map
+from data_gen.rendering.lens import Lens
 
 
 def blend_slowly(image, layer_index, layer_sigma_px):
@@ -82,40 +82,12 @@ def test_one_layer_is_a_plain_gaussian_blur():
     np.testing.assert_allclose(rendered[0], rendered[63], atol=1e-6)
 
 
-def quantised(depth, lens):
-    layers = compositing.layer_bounds(lens, tf.reduce_min(depth), tf.reduce_max(depth))
-    return compositing.quantise(depth, lens, layers)
-
-
 def lens_scene(height=48, width=60):
     rng = np.random.default_rng(3)
     image = rng.random((height, width, 3)).astype(np.float32)
     depth = np.tile(np.linspace(1.0, 3.0, width, dtype=np.float32), (height, 1))
     depth[10:30, 20:40] = 1.2
     return tf.constant(image), tf.constant(depth), Lens(tf.constant(1.5), tf.constant(20.0))
-
-
-def test_layers_cover_the_depth_and_split_at_the_focus():
-    _, depth, lens = lens_scene()
-    index, sigma_px = quantised(depth, lens)
-    index, sigma_px = index.numpy(), sigma_px.numpy()
-    assert index.min() == 0 and index.max() == len(sigma_px) - 1 < compositing.MAX_LAYERS
-    true_sigma = optics.defocus_to_sigma(defocus_map(depth, lens).numpy())
-    step_px = 20.0 * (0.5 / 1.0 + 1.5 / 3.0) / (compositing.MAX_LAYERS - 1) / 4
-    assert np.abs(sigma_px[index] - true_sigma).max() <= max(step_px, 0.1 / 4)
-    # Farther is a lower index, and no layer holds pixels of both sides of the focus plane.
-    order = np.argsort(-depth.numpy().ravel(), kind="stable")
-    assert (np.diff(index.ravel()[order]) >= 0).all()
-    near, far = index[depth.numpy() < 1.499], index[depth.numpy() > 1.501]
-    assert not set(near) & set(far)
-
-
-def test_at_most_350_layers_whatever_the_lens():
-    for alpha in (1e-3, 1.0, 30.0, 55.9, 1e4):
-        depth = tf.constant([[1.0, 2.0, 1e6]])
-        index, sigma_px = quantised(depth, Lens(1.7, alpha))
-        assert 0 < len(sigma_px) <= compositing.MAX_LAYERS
-        assert int(tf.reduce_max(index)) < len(sigma_px)
 
 
 def test_render_is_the_same_eagerly_and_inside_dataset_map():

@@ -171,7 +171,7 @@ def test_bad_input(tmp_path, capsys):
     assert "image and depth must come in pairs" in capsys.readouterr().err
     (tmp_path / "empty/broken.png").write_bytes(b"nothing")
     assert run(tmp_path / "empty", "--out", tmp_path / "out") == 1
-    assert "broken.png: must be a whole, valid image file" in capsys.readouterr().err
+    assert "broken.png: must be a complete, valid image file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     with pytest.raises(DataFileError):
         dedup.open_collection(tmp_path / "nowhere")

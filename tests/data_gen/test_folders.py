@@ -65,7 +65,7 @@ def test_encoding_that_the_values_do_not_tell(tmp_path):
     write_png(tmp_path / "image/a.png", np.zeros((1, 2, 3), np.uint8))
     for low, high in ((10, 70), (0, 151), (0, 65535)):
         write_png(tmp_path / "blur_map/a.png", np.array([[low, high]], np.uint16))
-        with pytest.raises(DataFileError, match=f"must be named, .*from {low} to {high} "):
+        with pytest.raises(DataFileError, match=f"must be given, .*from {low} to {high} "):
             folders.open_folder(tmp_path)
     assert folders.open_folder(tmp_path, "paper").read(0)[1].tolist() == [[0, 1]]
     manifest.write_manifest(tmp_path, "paper", 1)
@@ -99,7 +99,7 @@ def test_wrong_folders_are_refused(tmp_path):
         folders.open_folder(tmp_path).read(0)
     path = tmp_path / "blur_map/scene_1.png"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataFileError, match=r"blur_map/scene_1.png: .*whole, valid image"):
+    with pytest.raises(DataFileError, match=r"blur_map/scene_1.png: .*complete, valid image"):
         folders.open_folder(tmp_path, "generator").read(1)
     path.unlink()
     with pytest.raises(DataFileError, match=r"image/scene_1.png: .*partner .*blur_map/scene_1.png"):

@@ -86,13 +86,13 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.jpg").write_text("not an image")
     cv2.imwrite(str(tmp_path / "float.tiff"), np.ones((4, 5), np.float32))
     for name, rule in (
-        ("text.jpg", "whole, valid image"),
+        ("text.jpg", "complete, valid image"),
         ("float.tiff", "8 or 16 bits"),
         ("missing.png", "must exist"),
     ):
         with pytest.raises(DataFileError, match=f"{name}: .*{rule}"):
             imagefiles.read_rgb(tmp_path / name)
-    with pytest.raises(DataFileError, match=r"text.jpg: must be a whole, valid image"):
+    with pytest.raises(DataFileError, match=r"text.jpg: must be a complete, valid image"):
         imagefiles.read_stored(tmp_path / "text.jpg")
 
 
@@ -125,7 +125,7 @@ def test_files_by_stem():
     assert imagefiles.by_stem(paths) == {"b": paths[0], "a": paths[1]}
     tree = imagefiles.by_stem(paths, Path("d"))
     assert list(tree) == [Path("b"), Path("sub/a")]
-    with pytest.raises(DataFileError, match="^d/b.jpg: a name must stand for one file; d/b.png"):
+    with pytest.raises(DataFileError, match="^d/b.jpg: each name must belong to one file; d/b.png"):
         imagefiles.by_stem([*paths, Path("d/b.jpg")])
 
 

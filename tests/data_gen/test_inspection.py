@@ -58,7 +58,7 @@ def write_records(folder, count=3, encoding="paper", indices=None):
     ],
 )
 def test_encoding_told_by_bounds(bounds, expected):
-    encoding, reason = encoding_detection.tell(bounds)
+    encoding, reason = encoding_detection.detect(bounds)
     assert encoding == expected
     assert reason
 
@@ -111,16 +111,16 @@ def test_every_problem_of_folders_is_listed(tmp_path, capsys):
         "above.png: a map in the 'generator' encoding holds values up to 70; received 71",
         "size.png: image and map must have the same size; received [4, 6] and [3, 6]",
         "colour.png: a map's channels must be equal",
-        f"alone.png: must have its partner {tmp_path}/blur_map/alone.png",
-        f"single.png: must have its partner {tmp_path}/image/single.png",
-        "cut.png: must be a whole, valid image file",
+        f"alone.png: must have a partner {tmp_path}/blur_map/alone.png",
+        f"single.png: must have a partner {tmp_path}/image/single.png",
+        "cut.png: must be a complete, valid image file",
         "deep.png: must lie directly in",
-        "a name must stand for one file",
+        "each name must belong to one file",
         ".good.png.1234abcd.tmp: a temporary file",
-        "line 2: index 0 stands in an earlier line too",
+        "line 2: index 0 is already used by an earlier line",
         "line 3: must be a JSON object",
         "manifest.jsonl: must have 6 lines; received 1 lines",
-        "complete where dataset.json stands; there is none",
+        "complete dataset must have a dataset.json; it is missing",
     ):
         assert sum(part in problem for problem in problems) == 1, part
     assert len(problems) == 13
@@ -132,7 +132,7 @@ def test_eight_bits_are_too_few_for_paper_and_json_tells_the_same(tmp_path, caps
     manifest.write_manifest(tmp_path, "paper", 2)
     assert run(tmp_path, "--json") == 1
     report = json.loads(capsys.readouterr().out)
-    assert report["facts"]["encoding"] == "paper: as the dataset states"
+    assert report["facts"]["encoding"] == "paper: as stated by the dataset"
     assert [problem.split(": ", 1)[1] for problem in report["problems"]] == [
         "must hold the 2 examples that dataset.json states; received 1",
         "a map in the 'paper' encoding must have 16 bits; received 8",
@@ -143,8 +143,8 @@ def test_ambiguous_values_need_a_name(tmp_path, capsys):
     write_pair(tmp_path, "a", a_map(10, 70))
     assert run(tmp_path) == 1
     text = capsys.readouterr().out
-    assert "not told: values of 10..70 fit 'released' and 'generator'" in text
-    assert "must be named with --encoding" in text
+    assert "unknown: values of 10..70 fit 'released' and 'generator'" in text
+    assert "must be given with --encoding" in text
     assert run(tmp_path, "--encoding", "released") == 0
     assert "sigma_px  0.000 .. 3.000" in capsys.readouterr().out  # (7 - 1)/2
     manifest.write_manifest(tmp_path, "generator", 1)
@@ -170,10 +170,10 @@ def test_records(tmp_path, capsys):
     problems = capsys.readouterr().out
     for part in (
         "all shards of one dataset",
-        "a shard must end with a whole record",
-        "must be a whole, valid image file",
-        "must stand in one record; missing or repeated: 1, 2",
-        "complete where dataset.json stands",
+        "a shard must end with a complete record",
+        "must be a complete, valid image file",
+        "must occur in exactly one record; missing or repeated: 1, 2",
+        "complete dataset must have a dataset.json",
     ):
         assert problems.count(part) == 1, part
 
@@ -183,7 +183,7 @@ def test_a_file_that_the_manifest_does_not_state(tmp_path, capsys):
     line = {"index": 0, "image_sha256": "0" * 64, "map_sha256": None}
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
     assert run(tmp_path) == 1
-    assert "000000.png: must be the file that manifest.jsonl states" in capsys.readouterr().out
+    assert "000000.png: must be the file described by manifest.jsonl" in capsys.readouterr().out
 
 
 def test_scenes(tmp_path, capsys):
@@ -199,7 +199,7 @@ def test_scenes(tmp_path, capsys):
     first, second = report["scenes"]
     assert (first["name"], first["near"], first["far"]) == ("a", 1000, 3000)
     assert (first["unknown"], first["sky"]) == (0.125, 0)
-    assert report["notes"] == ["flat: flat, so that no lens blurs it"]
+    assert report["notes"] == ["flat: flat, so no lens can blur it"]
     # Two scenes without depth are two problems; then two that are broken.
     for name in ("b", "c"):
         write_png(tmp_path / name / "rgb.png", IMAGE)
@@ -225,7 +225,7 @@ def test_nothing_there(tmp_path, capsys):
     assert run(tmp_path / "nowhere") == 1
     assert (
         capsys.readouterr().err
-        == f"error: {tmp_path}/nowhere: must be a folder; there is no such folder\n"
+        == f"error: {tmp_path}/nowhere: must be a folder; it does not exist\n"
     )
     write_pair(tmp_path / "train", "a", a_map(0, 70))
     assert run(tmp_path) == 1

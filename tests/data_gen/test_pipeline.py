@@ -7,6 +7,7 @@ import tensorflow as tf
 from data_gen import pipeline
 from data_gen.pipeline import ProceduralScenes, fitted
 from data_gen.rendering import compositing
+from data_gen.rendering.layers import MAX_LAYERS, layer_bounds
 from data_gen.rendering.lens import LENS_SAMPLERS, Lens, defocus_map
 from data_gen.rendering.options import Realism
 
@@ -46,7 +47,7 @@ def test_shapes_ranges_and_epochs(scenes):
         for name in ("image", "defocus"):
             assert np.min(example[name]) >= 0 and np.max(example[name]) <= 1 + 1e-6
         assert example["near"] <= example["focus_distance"] <= example["far"]
-        assert 1 <= example["layers"] <= compositing.MAX_LAYERS
+        assert 1 <= example["layers"] <= MAX_LAYERS
     order = [int(example["scene"]) for example in drawn]
     assert sorted(order[:7]) == sorted(order[7:]) == list(range(7))
     assert order[:7] != order[7:]
@@ -130,7 +131,7 @@ def test_an_example_has_the_pixels_it_always_had():
 def test_bounds_that_are_passed_on_change_no_bit():
     image, depth = Ramp().read(0)
     image, lens = tf.constant(image, tf.float32) / 255.0, Lens(tf.constant(1.7), tf.constant(9.0))
-    layers = compositing.layer_bounds(lens, depth.min(), depth.max())
+    layers = layer_bounds(lens, depth.min(), depth.max())
     for crop in (None, (7, 11, 40, 40)):
         own = compositing.render(image, depth, lens, crop)
         passed = compositing.render(image, depth, lens, crop, layers=layers)

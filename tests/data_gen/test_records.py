@@ -136,7 +136,7 @@ def test_a_cut_shard_is_named(tmp_path):
     whole = path.read_bytes()
     for length in (len(whole) - 1, len(whole) // 2, 5):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataFileError, match=r"00002-of-00003.tfrecord: .*whole record"):
+        with pytest.raises(DataFileError, match=r"00002-of-00003.tfrecord: .*complete record"):
             records.open_records(tmp_path)
 
 

@@ -36,7 +36,7 @@ class Scenes:
 @pytest.mark.parametrize(
     "deed, error, message",
     [
-        ("die", WorkerDied, "was ended by SIGKILL.*start the same command with fewer --jobs"),
+        ("die", WorkerDied, "was ended by SIGKILL.*run the same command with fewer --jobs"),
         ("raise", DataFileError, "^scene 2: must be readable"),
     ],
 )

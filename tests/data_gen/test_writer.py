@@ -1,38 +1,15 @@
 """python -m data_gen: datasets on disk that are complete, repeatable and can be continued."""
 
-import contextlib
 import hashlib
 import json
-import os
-import random
-import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from data_gen import __main__ as command
 from data_gen.dataset import folders, records
 from data_gen.io import images as imagefiles
-from tests.support.paths import ROOT
-
-
-def run(*arguments, jobs=1):
-    return command.main([str(argument) for argument in (*arguments, "--jobs", jobs)])
-
-
-def contents(folder):
-    found = {}
-    for path in folder.rglob("*"):
-        # A writer at work renames its temporary files at any time.
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file():
-                found[path.relative_to(folder)] = path.read_bytes()
-    return found
+from tests.support.generation import contents, lines_of, run
 
 
 def test_records_are_repeatable_and_continue_byte_for_byte(tmp_path):
@@ -76,7 +53,9 @@ def test_other_parameters_do_not_continue_a_dataset(tmp_path, capsys):
     assert run("--out", tmp_path, "--count", 2, "--crop", 32) == 0
     assert run("--out", tmp_path, "--count", 2, "--crop", 32, "--seed", 9) == 1
     error = capsys.readouterr().err
-    assert "continued with the parameters it was begun with; received seed 9 instead of 0" in error
+    assert (
+        "continued with the parameters it was started with; received seed 9 instead of 0" in error
+    )
 
 
 def test_whole_scenes_of_a_source(tmp_path, shared):
@@ -84,10 +63,6 @@ def test_whole_scenes_of_a_source(tmp_path, shared):
     assert run("--source", source, "--out", tmp_path, "--count", 1, "--layout", "folders") == 0
     image, defocus = folders.open_folder(tmp_path).read(0)
     assert image.shape[:2] == defocus.shape and min(defocus.shape) >= 436
-
-
-def lines_of(folder):
-    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("layout", ["records", "folders"])
@@ -153,95 +128,6 @@ def test_distinct_scenes_only(tmp_path, scenes):
     assert {line["scene"] for line in lines_of(out)} == {"a", "b", "c"}
     assert json.loads((out / "parameters.json").read_text())["distinct"] == 20
     assert any((out / "distinct").iterdir())
-
-
-# --- killed at any moment ----------------------------------------------------------------------
-
-
-def start(out, *options):
-    """The command in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "data_gen", "--out", str(out), *map(str, options)],
-        cwd=ROOT,
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(condition, process, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def kill_group(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
-
-
-def test_killed_and_continued(tmp_path, scenes):
-    options = ["--root", scenes, "--count", 60, "--crop", 32, "--shard-size", 1, "--seed", 2]
-    out = tmp_path / "out"
-    process = start(out, *options, "--jobs", 2)
-    wait_for(lambda: any(out.glob("dmenet-*")), process)
-    kill_group(process)
-    assert not (out / "dataset.json").exists()
-    (out / ".dmenet-00059-of-00060.tfrecord.0123abcd.tmp").write_bytes(b"half")
-    assert run("--out", out, *options) == 0
-    assert run("--out", tmp_path / "whole", *options) == 0
-    assert contents(out) == contents(tmp_path / "whole")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["records", "folders"])
-def test_300_images_and_three_kills(tmp_path, shared, layout):
-    """pytest -m slow -k three_kills: twice the whole group and once a worker, at random moments."""
-    data = shared / "data"
-    options = ["--root", data / "native", data / "rgbd", "--bgr-scenes", "nyu_*", "--count", 300]
-    options += ["--crop", 240, "--shard-size", 16, "--jobs", 2, "--layout", layout]
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    process = start(whole, *options)
-    assert process.wait() == 0, process.communicate()[1]
-    rng = random.Random(time.time_ns())
-    for part, kill in enumerate(("group", "worker", "group")):
-        process = start(out, *options)
-        # Somewhere in this quarter of the work, and then at any moment of what is done next.
-        share = (part + rng.random()) / 4
-        files = int(share * len(contents(whole)))
-        wait_for(lambda files=files: len(contents(out)) > files, process, 3000)
-        time.sleep(rng.uniform(0, 5))
-        assert process.poll() is None
-        print(f"{kill} killed with {len(contents(out))} of {len(contents(whole))} files")
-        if kill == "group":
-            kill_group(process)
-        else:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            os.kill(int(rng.choice(children)), signal.SIGKILL)
-            errors = process.communicate()[1].strip().splitlines()
-            print(errors[-1])
-            assert process.returncode == 1 and "fewer --jobs" in errors[-1]
-        assert not (out / "dataset.json").exists()
-    process = start(out, *options)
-    assert process.wait() == 0, process.communicate()[1]
-    assert contents(out) == contents(whole)
-    assert len(lines_of(out)) == 300
-
-
-@pytest.mark.slow
-def test_ctrl_c_stops_everything_and_leaves_no_half_file(tmp_path, scenes):
-    options = ["--root", scenes, "--count", 400, "--crop", 32, "--shard-size", 2]
-    process = start(tmp_path / "out", *options, "--jobs", 2)
-    wait_for(lambda: any((tmp_path / "out").glob("dmenet-*")), process)
-    os.killpg(process.pid, signal.SIGINT)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
-    assert errors.strip().endswith("the same command continues where it stopped")
-    assert "Traceback" not in errors
-    assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
 # --- what it refuses ---------------------------------------------------------------------------
@@ -326,74 +212,3 @@ def test_the_folder_is_a_file(tmp_path, scenes, capsys):
     (tmp_path / "out").write_text("x")
     assert run("--out", tmp_path / "out", "--root", scenes, "--count", 1) == 1
     assert "must be a folder that can be written; received" in capsys.readouterr().err
-
-
-def write_scene(folder, image, depth):
-    folder.mkdir(parents=True)
-    cv2.imwrite(str(folder / "rgb.png"), image)
-    np.save(folder / "depth.npy", depth)
-
-
-NOISE = np.random.default_rng(1).integers(0, 256, (36, 44, 3), dtype=np.uint8)
-PLANES = np.where(np.arange(44) < 20, 1.0, 3.0) * np.ones((36, 1))
-
-
-def with_part(value):
-    depth = PLANES.copy()
-    depth[:10, :10] = value
-    return depth
-
-
-ODD_SCENES = {
-    "holes": (NOISE, with_part(np.nan)),
-    "inf": (NOISE, with_part(np.inf)),
-    "zero": (NOISE, with_part(0.0)),
-    "negative": (NOISE, with_part(-1.0)),
-    "constant": (NOISE, np.full((36, 44), 2.0)),
-    "16 bits": (NOISE.astype(np.uint16) * 257, PLANES),
-    "grey": (NOISE[..., 0], PLANES),
-    "grey of 16 bits": (NOISE[..., 0].astype(np.uint16) * 257, PLANES),
-    "one column": (NOISE[:, :1], PLANES[:, 18:19]),
-    "one row": (NOISE[:1], PLANES[:1]),
-    "one pixel": (NOISE[:1, :1], PLANES[:1, :1]),
-}
-
-
-@pytest.mark.parametrize("name", ODD_SCENES)
-def test_odd_scenes_give_sound_images(tmp_path, name):
-    image, depth = ODD_SCENES[name]
-    write_scene(tmp_path / "scenes" / "odd", image, depth)
-    for crop in (0, 24):
-        out = tmp_path / f"out{crop}"
-        assert run("--root", tmp_path / "scenes", "--out", out, "--count", 2, "--crop", crop) == 0
-        opened, lines = records.open_records(out), lines_of(out)
-        for index, line in enumerate(lines):
-            made, defocus = opened.read(index)
-            assert made.shape[:2] == ((24, 24) if crop else depth.shape)
-            assert defocus.min() >= 0 and defocus.max() <= 1
-            assert 0 < line["near"] <= line["far"] < 10
-            if line["near"] == line["far"]:
-                # No lens blurs a flat scene.
-                assert defocus.max() == 0
-                if not crop:
-                    expected = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
-                    expected = expected[..., ::-1] if image.ndim == 3 else expected[..., None]
-                    np.testing.assert_array_equal(made, np.broadcast_to(expected, made.shape))
-
-
-@pytest.mark.parametrize(
-    "image, depth, message",
-    [
-        (NOISE, np.full((36, 44), np.nan), "at least 10% of a depth map must be known"),
-        (NOISE, np.zeros((36, 44)), "at least 10% of a depth map must be known"),
-        (NOISE, PLANES[:20], "image and depth must have the same size"),
-        (np.zeros((1, 3000, 3), np.uint8), np.ones((1, 3000)), "must have at most 64 megapixels"),
-    ],
-)
-def test_scenes_that_are_refused(tmp_path, capsys, image, depth, message):
-    write_scene(tmp_path / "scenes" / "bad", image, depth)
-    out = tmp_path / "out"
-    assert run("--root", tmp_path / "scenes", "--out", out, "--count", 4, "--crop", 240) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: ") and message in error and "bad" in error
-    assert sorted(path.name for path in out.iterdir()) == ["parameters.json"]

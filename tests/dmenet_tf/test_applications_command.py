@@ -143,7 +143,7 @@ def test_errors_are_one_line(photo, tmp_path, capsys, options, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (("--map", "{map}", "--weigths", "x"), "no option --weigths; did you mean --weights?"),
+        (("--map", "{map}", "--weigths", "x"), "unknown option --weigths; did you mean --weights?"),
         ((), "--weights or --map must be given"),
         (("--map", "{map}", "--weights", "x"), "not allowed with"),
         (("--map", "{map}", "--max-side", "320"), "--max-side goes with --weights"),

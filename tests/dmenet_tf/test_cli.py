@@ -14,6 +14,7 @@ from dmenet_tf import cli
 from tests.support.paths import ROOT
 
 NAMES = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize", "train")
+WITHOUT_TENSORFLOW = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize")
 
 
 def dmenet(*arguments, **options):
@@ -51,6 +52,31 @@ def test_answers_without_tensorflow(arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_help_and_a_wrong_option_of_a_command_do_not_wait_for_tensorflow():
+    """One process for all: what one command imports stays imported for the next."""
+    program = (
+        "import contextlib, io, sys; from dmenet_tf.cli import main\n"
+        "for name in sys.argv[1:]:\n"
+        "    for option, expected in (('--help', 0), ('--zzz', 2)):\n"
+        "        said = io.StringIO()\n"
+        "        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):\n"
+        "            try:\n"
+        "                code = main([name, option])\n"
+        "            except SystemExit as ended:\n"
+        "                code = ended.code or 0\n"
+        "        assert code == expected, (name, option, code, said.getvalue())\n"
+        "        assert expected == 0 or 'unknown option --zzz' in said.getvalue(), name\n"
+        "        assert not {'tensorflow', 'keras', 'gradio'} & set(sys.modules), name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *WITHOUT_TENSORFLOW],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_fits_a_screen_names_every_command_and_shows_an_example(capsys):
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
@@ -68,7 +94,7 @@ def test_without_a_command_it_shows_the_help_and_fails(capsys):
 @pytest.mark.parametrize("typed, meant", [("predicct", "predict"), ("aply", "apply")])
 def test_a_misspelt_command_is_suggested(capsys, typed, meant):
     assert cli.main([typed]) == 2
-    assert capsys.readouterr().err == f"error: no command `{typed}`: did you mean `{meant}`?\n"
+    assert capsys.readouterr().err == f"error: unknown command {typed}; did you mean {meant}?\n"
 
 
 def test_a_word_like_no_command_lists_them(capsys):
@@ -78,7 +104,7 @@ def test_a_word_like_no_command_lists_them(capsys):
 
 def test_an_unknown_option_is_named(capsys):
     assert cli.main(["--versoin"]) == 2
-    assert capsys.readouterr().err == "error: no option `--versoin`: did you mean `--version`?\n"
+    assert capsys.readouterr().err == "error: unknown option --versoin; did you mean --version?\n"
 
 
 def test_the_packages_declare_their_commands():
@@ -189,6 +215,10 @@ def bash_script(tmp_path_factory):
         (["predict", "--over"], {"--overwrite"}),
         (["train", "--preset", ""], {"paper", "demo", "small", "tiny"}),
         (["train", "--lambda-a"], {"--lambda-adversarial", "--lambda-aux"}),
+        (["synthesize", "--samp"], {"--sampler"}),
+        (["synthesize", "--layout", ""], {"records", "folders"}),
+        (["export", "--we"], {"--weights"}),
+        (["serve", "--poll"], {"--polling-interval"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["predict", "pho"], {"photo.jpg"}),
     ],

@@ -17,9 +17,9 @@ def parser():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--wieghts", "run", "--out", "o"], "no option --wieghts; did you mean --weights?"),
-        (["--wieghts=run"], "no option --wieghts; did you mean --weights?"),
-        (["-x", "1"], "no option -x"),
+        (["--wieghts", "run", "--out", "o"], "unknown option --wieghts; did you mean --weights?"),
+        (["--wieghts=run"], "unknown option --wieghts; did you mean --weights?"),
+        (["-x", "1"], "unknown option -x"),
         (["--out", "o"], "--weights"),
         (["--weights", "w", "--out", "o", "--offset", "x"], "invalid int"),
         (["--weights", "w", "--out", "o", "more"], "unrecognized arguments: more"),
@@ -59,5 +59,5 @@ def test_options_after_a_subcommand_are_the_subcommands():
     wall = parser.add_subparsers(dest="name", required=True).add_parser("wall")
     wall.add_argument("--colour", required=True)
     assert parser.parse_args(["--loud", "wall", "--colour", "red"]).colour == "red"
-    with pytest.raises(UsageError, match="no option --color; did you mean --colour"):
+    with pytest.raises(UsageError, match="unknown option --color; did you mean --colour"):
         parser.parse_args(["wall", "--color", "red"])

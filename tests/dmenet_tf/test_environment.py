@@ -1,4 +1,4 @@
-"""What is settled before TensorFlow is imported, whatever the user's environment says."""
+"""What is set before TensorFlow is imported, whatever the user's environment says."""
 
 import json
 import os
@@ -47,6 +47,7 @@ def test_a_library_leaves_the_notebooks_pictures_alone(variables):
     assert variables["MPLBACKEND"] == "module://of.a_notebook"
 
 
+@pytest.mark.process
 def test_a_network_is_the_same_under_other_settings_of_keras(tmp_path):
     settings = {"floatx": "float16", "epsilon": 1e-3, "backend": "torch"}
     settings |= {"image_data_format": "channels_first"}

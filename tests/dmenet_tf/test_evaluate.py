@@ -317,4 +317,4 @@ print("tensorflow" in sys.modules)
     shown = done.stdout.partition("code")[0]
     assert len(shown.splitlines()) <= 41 and "runs/BDCS" in shown
     assert shown.startswith("usage: dmenet evaluate")
-    assert "no option --weigths; did you mean --weights?" in done.stderr
+    assert "unknown option --weigths; did you mean --weights?" in done.stderr

@@ -62,6 +62,9 @@ REFUSED = {
 }
 
 
+pytestmark = pytest.mark.process
+
+
 @pytest.fixture(scope="module")
 def local(exported):
     return Predictor(exported[0])

@@ -141,7 +141,7 @@ def test_answers_of_another_model_are_refused(address, service):
         ):  # fmt: skip
             before = dict(service.model)
             service.model.update(change)
-            with pytest.raises(ServingError, match="not of this model") as raised:
+            with pytest.raises(ServingError, match="must be that of a defocus model") as raised:
                 predictor.sigma_px(photo())
             assert raised.value.code == "INTERNAL"
             service.model = before

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 from google.protobuf import (
@@ -21,13 +20,20 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+pytest.importorskip("yaml")
+
+import yaml
+
 from serving import contract
-
-yaml = pytest.importorskip("yaml")
-
-CONFIG = Path(contract.__file__).with_name("config")
-HTTP_PORT = contract.DEFAULT_METRICS_PORT
-GRPC_PORT = int(contract.DEFAULT_ADDRESS.rpartition(":")[2])
+from tests.support.config_files import (
+    CONFIG,
+    GRPC_PORT,
+    HTTP_PORT,
+    compose,
+    container,
+    flags,
+    services,
+)
 
 # Flags of tensorflow_model_server (model_servers/main.cc), those used here.
 FLAGS = {
@@ -37,7 +43,7 @@ FLAGS = {
     "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism",
 }  # fmt: skip
 # Messages that the package lacks: config/ssl_config.proto, config/monitoring_config.proto,
-# servables/tensorflow/session_bundle_config.proto. The text form knows names only, so the numbers
+# servables/tensorflow/session_bundle_config.proto. The text format knows names only, so the numbers
 # are our own.
 WRAPPED_INT, WRAPPED_BOOL, WRAPPED_TEXT = "Int64Value", "BoolValue", "StringValue"
 MESSAGES = {
@@ -85,30 +91,6 @@ def declared(name):
 
 def parsed(file_name, message):
     return text_format.Parse((CONFIG / file_name).read_text(encoding="utf-8"), message)
-
-
-def compose():
-    return yaml.safe_load((CONFIG / "compose.yaml").read_text(encoding="utf-8"))
-
-
-def kubernetes():
-    text = (CONFIG / "kubernetes.yaml").read_text(encoding="utf-8")
-    return {resource["kind"]: resource for resource in yaml.safe_load_all(text)}
-
-
-def services():
-    return [pytest.param(service, id=name) for name, service in compose()["services"].items()]
-
-
-def container():
-    (only,) = kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
-    return only
-
-
-def flags(arguments):
-    pairs = [re.fullmatch(r"--(\w+)=(\S+)", argument) for argument in arguments]
-    assert all(pairs), arguments
-    return {pair[1]: pair[2] for pair in pairs}
 
 
 def commands():
@@ -290,49 +272,3 @@ def test_the_health_check_fails_without_a_server():
         port = listener.getsockname()[1]
     command[-1] = command[-1].replace(f"/{HTTP_PORT}", f"/{port}")
     assert subprocess.run(command, timeout=20, stderr=subprocess.DEVNULL).returncode != 0
-
-
-def test_kubernetes_is_locked_down_and_probes_the_model():
-    pod = kubernetes()["Deployment"]["spec"]["template"]["spec"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] > 0
-    context = container()["securityContext"]
-    assert context["readOnlyRootFilesystem"] is True
-    assert context["allowPrivilegeEscalation"] is False
-    assert context["capabilities"] == {"drop": ["ALL"]}
-    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
-    assert ports == {"grpc": GRPC_PORT, "http": HTTP_PORT}
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        get = container()[probe]["httpGet"]
-        assert get == {"path": f"/v1/models/{contract.MODEL_NAME}", "port": "http"}
-    assert {"requests", "limits"} <= set(container()["resources"])
-    (models,) = [volume for volume in pod["volumes"] if volume["name"] == "models"]
-    assert models["persistentVolumeClaim"]["readOnly"] is True
-
-
-def test_kubernetes_resources_point_at_each_other():
-    resources = kubernetes()
-    assert set(resources) == {
-        "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
-    }  # fmt: skip
-    deployment = resources["Deployment"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert deployment["spec"]["selector"]["matchLabels"] == labels
-    assert resources["Service"]["spec"]["selector"] == labels
-    assert resources["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
-    assert resources["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
-    scaler = resources["HorizontalPodAutoscaler"]
-    assert scaler["apiVersion"] == "autoscaling/v2"
-    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    # The autoscaler's share is of what is requested, and sets the number of pods alone.
-    assert "cpu" in container()["resources"]["requests"]
-    assert "replicas" not in deployment["spec"]
-    mounted = {mount["name"] for mount in container()["volumeMounts"]}
-    volumes = deployment["spec"]["template"]["spec"]["volumes"]
-    assert mounted == {volume["name"] for volume in volumes}
-
-
-def test_kubernetes_follows_the_official_schemas():
-    validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
-    for resource in kubernetes().values():
-        validate.validate(resource, "1.32", strict=True)

@@ -9,7 +9,11 @@ from serving import export
     ("arguments", "code", "message"),
     [
         ([], 2, "--weights"),
-        (["--wieghts", "run", "--out", "o"], 2, "no option --wieghts; did you mean --weights?"),
+        (
+            ["--wieghts", "run", "--out", "o"],
+            2,
+            "unknown option --wieghts; did you mean --weights?",
+        ),
         (["--weights", ".", "--out", "o", "--version", "x"], 2, "invalid int"),
         (["--weights", ".", "-o", "o", "--version", "0"], 2, "from 1 to"),
         (["--weights", ".", "-o", "o", "--max-side", "7"], 2, "at least 16 px"),

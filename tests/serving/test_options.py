@@ -21,7 +21,7 @@ from serving.embedded.options import ServerOptions, build_parser
         (["--tls-key", "key.pem"], 2, "needs both --tls-certificate and --tls-key"),
         (["--client-ca", "ca.pem"], 2, "--tls-ca needs --tls-certificate"),
         (["--poll-seconds", "-1"], 2, "--polling-interval must be 0 or more"),
-        (["--quue", "3"], 2, "no option --quue; did you mean --queue?"),
+        (["--quue", "3"], 2, "unknown option --quue; did you mean --queue?"),
     ],
 )
 def test_errors_are_one_line(arguments, code, why, models, capsys):
