@@ -1,6 +1,6 @@
-"""What an evaluation leaves: the console's table, two CSV files and one HTML page.
+"""The results of an evaluation: a table for the console, two CSV files and one HTML page.
 
-The page needs nothing beside itself: pictures and curves are inside it, and it loads nothing.
+The page is self-contained: pictures and curves are inside it, and it loads nothing.
 """
 
 import csv
@@ -21,7 +21,7 @@ NOT_DEFINED = "–"
 
 
 def console_table(protocol: Protocol, rows) -> str:
-    """The summary as aligned text, a line a row; the best of each column marked with *."""
+    """The summary as aligned text, one line per row; * marks the best of each column."""
     columns = [f.title + (" ↑" if f.higher_is_better else " ↓") for f in protocol.figures]
     table = [["", "size seen", *columns]]
     for row in rows:
@@ -43,7 +43,7 @@ def console_table(protocol: Protocol, rows) -> str:
 
 
 def notes(protocol, rows) -> list[str]:
-    """On which figures are not over all images: those are never left out in silence."""
+    """Which figures are not over all images: none is left out silently."""
     first, total = rows[0].summary.defined, len(rows[0].measured)
     return [
         f"{figure.title} is a mean over {first[figure.key]} of {total} images; "
@@ -54,7 +54,7 @@ def notes(protocol, rows) -> list[str]:
 
 
 def write_csv(out: Path, protocol, samples, rows) -> None:
-    """summary.csv, a line a row, and images.csv, a line for each image of each row."""
+    """Writes summary.csv, one line per row, and images.csv, one per row and image."""
     keys = [figure.key for figure in protocol.figures]
     summary = [
         [row.title, row.kind, row.size, *(row.summary.figures[k] for k in keys)] for row in rows
@@ -155,7 +155,7 @@ def _legends(protocol) -> list[str]:
 
 
 def _card(protocol, sample, index: int, rows) -> dict:
-    """An image's pictures: input, truth, and of each row its map, what is wrong, its figures."""
+    """One image: input, truth, and each row's map, errors and figures."""
     detection = protocol.decide is not None
     columns = []
     for row in rows:
@@ -199,7 +199,7 @@ def _number(value: float) -> str:
 
 
 def _is_best(figure: Figure, row, rows) -> bool:
-    """Among the rows that know nothing of the truth."""
+    """Whether a row has the best value among those that do not use the truth."""
     values = [r.summary.figures[figure.key] for r in rows if r.kind != "oracle"]
     if row.kind == "oracle" or np.isnan(values).all():
         return False
