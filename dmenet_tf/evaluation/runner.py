@@ -94,8 +94,8 @@ def _check_polarity(votes: list[bool]):
     if len(votes) >= POLARITY_VOTES_MIN and share <= 1 - AGREEMENT_MIN:
         raise ValueError(
             "the parts in focus must have more detail than the blurred ones; received "
-            f"{share:.0%} of {len(votes)} photos where they do: the masks are inverted, use the other "
-            "--polarity"
+            f"{share:.0%} of {len(votes)} photos where they do: the masks are inverted, use the "
+            "other --polarity"
         )
 
 

@@ -204,7 +204,7 @@ def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):
     write_png(tmp_path / "other.png", photo[1])
     arguments = ["magnify", str(photo[0]), str(tmp_path / "other.png")]
     assert command.main([*arguments, "-o", str(tmp_path), "--map", str(photo[2])]) == 1
-    assert "one photo" in capsys.readouterr().err
+    assert "need a folder of maps" in capsys.readouterr().err
 
 
 class LeftIsSharp:
