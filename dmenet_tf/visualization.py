@@ -1,7 +1,7 @@
 """Maps as pictures: colours with their scale, overlays, photo and map side by side, panels.
 
-`sigma_px` is [H, W] float32 in pixels; a `ColourRange` says which sigma the two ends of the colours
-stand for. Panels show images RGB in [0, 1], [B, H, W, 3], and maps [B, H, W] or [B, H, W, 1] of
+`sigma_px` is [H, W] float32 in pixels; a `ColourRange` holds the sigma at the two ends of the
+colours. Panels show images RGB in [0, 1], [B, H, W, 3], and maps [B, H, W] or [B, H, W, 1] of
 `defocus` in [0, 1], whose range is fixed so that colours compare between steps and runs.
 """
 
@@ -18,7 +18,7 @@ from data_gen import optics
 from data_gen.io.images import write_atomic
 from data_gen.io.pixels import to_uint8
 
-# "Bad" values, NaN, in a colour that the map itself never takes: they must not pass for sharp.
+# NaN gets a colour that is not in the map: it must not pass for sharp.
 COLOURS = matplotlib.colormaps["inferno"].with_extremes(bad="cyan")
 
 
@@ -39,7 +39,7 @@ FLAT_SHARE = 2.0 / optics.SIGMA_MAX_PX
 
 
 class ColourRange(NamedTuple):
-    """The sigma, in pixels, that black and bright yellow stand for."""
+    """The sigma, in pixels, at the black and at the bright yellow end."""
 
     low_px: float
     high_px: float
@@ -52,8 +52,8 @@ class ColourRange(NamedTuple):
 def own_range(sigma_px: np.ndarray, sigma_max_px: float = optics.SIGMA_MAX_PX) -> ColourRange:
     """From the smallest to the largest sigma of a map.
 
-    A map that is nearly flat gets a range of 2 px of what the network saw (of 7 px, for which
-    `sigma_max_px` stands), the values at its upper end: dark where it is sharp all over, bright
+    A map that is nearly flat gets a range of 2 px of what the network saw (of 7 px, which are
+    `sigma_max_px`), the values at its upper end: dark where it is sharp all over, bright
     where it is blurred all over.
     """
     low_px, high_px = float(sigma_px.min()), float(sigma_px.max())
@@ -82,7 +82,7 @@ UNIT = ("sigma", "in px")
 def overlay(image: np.ndarray, share: np.ndarray) -> np.ndarray:
     """The photo in grey, tinted with the map's colours the more it is blurred: uint8 [H, W, 3]."""
     light = cv2.cvtColor(cv2.cvtColor(to_uint8(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    # Black, the colour of what is sharp, would only hide it.
+    # Black, the colour of sharp pixels, would only hide them.
     opacity = TINT * np.sqrt(np.clip(share, 0.0, 1.0)).astype(np.float32)
     return cv2.blendLinear(light, colour_map(share), 1 - opacity, opacity)
 
@@ -128,7 +128,7 @@ def _scale(height: int, colours: ColourRange) -> np.ndarray:
     line = max(1, letters // 12)
     picture = Image.new("RGB", (_scale_width(height), height), "white")
     draw = ImageDraw.Draw(picture)
-    # The unit stands above the bar, and no number at its ends is cut off.
+    # The unit is above the bar, and no number at its ends is cut off.
     top, bottom = round(1.25 * letters * len(UNIT) + 0.75 * letters), height - letters
     for row, word in enumerate(UNIT):
         draw.text((0, round(1.25 * letters * row)), word, "black", font)

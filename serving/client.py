@@ -95,7 +95,9 @@ class RemoteBackend:
         reply = self.client.predict_images(as_float(part)[None], outputs)
         labels = reply[contract.DEFOCUS]
         if labels.shape != (1, *part.shape[:2], 1):
-            raise self.client.broken_reply(f"a map of {part.shape[:2]} is {labels.shape}")
+            raise self.client.broken_reply(
+                f"a map of {part.shape[:2]} must have that size; received {labels.shape}"
+            )
         return labels[0, ..., 0], self._model_of(reply)
 
     def _by_files(self, part):
@@ -107,7 +109,8 @@ class RemoteBackend:
             raise self.client.broken_reply(str(error)) from error
         if stored.dtype != np.uint16 or stored.shape != part.shape[:2]:
             raise self.client.broken_reply(
-                f"a map of {part.shape[:2]} in 16 bits is {stored.shape}, {stored.dtype}"
+                f"a map of {part.shape[:2]} must be that in uint16; received {stored.shape}, "
+                f"{stored.dtype}"
             )
         return stored.astype(np.float32) * np.float32(SIGMA_STEP_PX), self._model_of(reply)
 
@@ -121,10 +124,12 @@ class RemoteBackend:
             ENCODINGS[metadata.encoding]
             check_max_side(metadata.recommended_side)
         except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise self.client.broken_reply(f"what it says about the model: {error!r}") from error
+            raise self.client.broken_reply(
+                f"it must describe its model; received {error!r}"
+            ) from error
         if metadata.sigma_max_px != contract.SIGMA_MAX_PX:
             raise self.client.broken_reply(
-                f"its largest sigma must be {contract.SIGMA_MAX_PX:g} px; it says "
+                f"its largest sigma must be {contract.SIGMA_MAX_PX:g} px; received "
                 f"{metadata.sigma_max_px:g}"
             )
         self._metadata = metadata
@@ -153,10 +158,10 @@ class RemotePredictor(Predictor):
 
 
 def largest_side(height: int, width: int) -> int:
-    """The kept side of the largest tiles of a padded photo that the service takes.
+    """The kept side of the largest tiles of a padded photo that the service accepts.
 
-    0 where it takes the whole: at most `contract.MAX_PIXELS` and MAX_SIDE_PX. The tiles of a
-    narrow photo are as long as their narrowness lets them be.
+    0 if it accepts the whole: max `contract.MAX_PIXELS` and MAX_SIDE_PX. The narrower a photo, the
+    longer its tiles may be.
     """
     if height * width <= contract.MAX_PIXELS and max(height, width) <= contract.MAX_SIDE_PX:
         return 0

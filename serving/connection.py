@@ -1,8 +1,8 @@
 """One connection to a PredictionService: calls with deadlines, and retries where they are safe.
 
-A prediction changes nothing on the server, so a call that failed may be made again. That is done
-for UNAVAILABLE alone, which is what a server that starts, stops, is full or was killed comes to:
-any other status would be the same the next time. `ClientOptions` states the times.
+A prediction changes nothing on the server, so a failed call may be repeated. Only UNAVAILABLE is:
+it is the status of a server that is starting, stopping, full or killed, and any other status would
+be the same the next time. `ClientOptions` sets the times.
 """
 
 import random
@@ -17,7 +17,7 @@ import numpy as np
 
 from serving import contract, wire
 
-# The connection itself is tried again this often; an answer to a retry should not wait for it.
+# How often the connection itself is retried: a retried call should not have to wait for it.
 _RECONNECT_MS = {"initial": 200, "max": 2_000}
 _CONNECT_TIMEOUT_MS = 10_000  # of one attempt, TLS handshake included
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
@@ -26,10 +26,10 @@ ADVICE = {
     "UNAVAILABLE": "is the server running there, and does one side expect TLS and the other not?",
     "NOT_FOUND": "ask for a model, version or label that the server has",
     "DEADLINE_EXCEEDED": "give it more time, fewer jobs or smaller tiles",
-    "UNIMPLEMENTED": "the server there has no such method: is it another service?",
+    "UNIMPLEMENTED": "that server has no such method: is it a different service?",
     "RESOURCE_EXHAUSTED": "smaller tiles make smaller messages",
-    "FAILED_PRECONDITION": "the model there lacks this signature: was it exported by this program?",
-    "UNAUTHENTICATED": "the server asks for credentials",
+    "FAILED_PRECONDITION": "that model lacks this signature: was it exported by this program?",
+    "UNAUTHENTICATED": "the server requires credentials",
 }
 
 
@@ -43,46 +43,46 @@ class ServingError(ConnectionError):
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """How a server is asked.
+    """How the client calls a server.
 
-    A call takes at most `timeout_s` + `retry_s` in all, and a little for what is under way.
+    A call takes at most about `timeout_s` + `retry_s` in all.
     """
 
     model: str = contract.MODEL_NAME
     version: int | None = None
-    """A version of the model; None, without a label too: the server's newest."""
+    """A version of the model. With neither a version nor a label: the server's newest."""
     label: str = ""
-    """A label that the server gives to a version, such as "stable"; instead of `version`."""
+    """Instead of `version`: a label that the server gives to one, such as "stable"."""
     timeout_s: float = 300.0
-    """Deadline of each try, from its sending to the last byte of its answer: connecting, the
-    server's queue and the model are all within it. It is not tried again after that."""
+    """Deadline of each attempt, from sending the request to the last byte of the reply: it covers
+    connecting, the server's queue and the model. A call that exceeds it is not retried."""
     retry_s: float = 120.0
-    """For how long from its first failure a call that meets UNAVAILABLE is tried again: above the
-    time in which a server starts anew. 0: never."""
+    """For how long after its first failure a call that meets UNAVAILABLE is retried: longer than a
+    server takes to restart. 0: never."""
     backoff_first_s: float = 0.2
     backoff_max_s: float = 3.0
-    """The pause before a retry, doubled each time up to the maximum."""
+    """The pause before a retry; doubled each time, up to the maximum."""
     jitter: float = 0.3
-    """Pauses vary by this share, so that clients of a server that is back do not come at once."""
+    """Pauses vary by this share, so that clients do not all return at once after an outage."""
     max_message_bytes: int = contract.MAX_MESSAGE_BYTES
-    """Both ways; gRPC's own limit of 4 MB for what is received is replaced by it."""
+    """Both ways; replaces gRPC's own limit of 4 MB on received messages."""
     tls: bool = False
     """TLS with the system's certificate authorities; any of the following turns it on too."""
     tls_ca: str | Path = ""
-    """File of the authorities (PEM) that sign the server's certificate."""
+    """File (PEM) of the authorities that sign the server's certificate."""
     tls_certificate: str | Path = ""
     tls_key: str | Path = ""
-    """Files (PEM) by which the server knows this client, both or none."""
+    """Files (PEM) that identify this client to the server: both or neither."""
     tls_server_name: str = ""
-    """The name in the server's certificate, where it is not the address's host."""
+    """The name in the server's certificate, if it is not the address's host."""
 
     def __post_init__(self):
         if self.version is not None and self.label:
-            raise ValueError("a model is asked for by version or by label; received both")
+            raise ValueError("a model must be requested by version or by label; received both")
         if self.version is not None and self.version < 1:
             raise ValueError(f"a version must be above 0; received {self.version}")
         if bool(self.tls_certificate) != bool(self.tls_key):
-            raise ValueError("a TLS certificate and its key go together; received one of them")
+            raise ValueError("a TLS certificate and its key go together; received only one of them")
         for name in ("timeout_s", "backoff_first_s", "backoff_max_s", "max_message_bytes"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0; received {getattr(self, name):g}")
@@ -99,9 +99,9 @@ class ClientOptions:
 class Client:
     """Calls to the service at `address`, HOST:PORT. Threads may share it; they share its channel.
 
-    Every method raises `ServingError`, and takes `retry_s` instead of the options'. `on_retry` is
-    told in one line, once an outage, that a call is being tried again. Nothing is sent before the
-    first call. A context manager; `close` ends calls under way with CANCELLED.
+    Every method raises `ServingError`, and takes a `retry_s` that overrides that of the options.
+    `on_retry` is called with one line, once per outage, when a call is retried. Nothing is sent
+    before the first call. A context manager; `close` ends calls under way with CANCELLED.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Client:
     def predict_images(self, images, outputs=(), retry_s=None) -> dict:
         """`serving_default`: images [N, H, W, 3] float32 in [0, 1] -> {output: array or bytes}.
 
-        outputs: those of `contract.OUTPUTS` to send back; all where empty.
+        outputs: which of `contract.OUTPUTS` to send back; empty: all.
         """
         images = np.asarray(images, np.float32)
         inputs = {contract.IMAGES: images}
@@ -155,14 +155,16 @@ class Client:
         return {v.version: states.values_by_number[v.state].name for v in versions}
 
     def health(self, service: str = "", retry_s=None) -> str:
-        """Standard gRPC health: "SERVING", ...; TensorFlow Serving itself has it not."""
+        """Standard gRPC health: "SERVING", ...; TensorFlow Serving itself has none."""
         reply = self._call(self._health, wire.HealthCheckRequest(service=service), retry_s)
         kind = wire.POOL.FindEnumTypeByName("grpc.health.v1.HealthCheckResponse.ServingStatus")
         return kind.values_by_number[reply.status].name
 
     def broken_reply(self, what: str) -> ServingError:
-        """The error of an answer that is not as `serving/contract.py` says."""
-        return ServingError(f"{self.address}: the answer is not of this model: {what}", "INTERNAL")
+        """The error for a reply that breaks `serving/contract.py`."""
+        return ServingError(
+            f"{self.address}: the reply must be that of a defocus model: {what}", "INTERNAL"
+        )
 
     def close(self) -> None:
         self._closed.set()
@@ -250,8 +252,11 @@ def _channel(address: str, options: ClientOptions) -> grpc.Channel:
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS["initial"]),
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS["max"]),
-        ("grpc.min_reconnect_backoff_ms", _CONNECT_TIMEOUT_MS),  # named so, used as that
-        ("grpc.use_local_subchannel_pool", 1),  # clients share no connection, and no fate
+        (
+            "grpc.min_reconnect_backoff_ms",
+            _CONNECT_TIMEOUT_MS,
+        ),  # despite its name, it is used as that
+        ("grpc.use_local_subchannel_pool", 1),  # clients share no connection
     ]
     if address.startswith(_LOOPBACK):
         settings.append(("grpc.enable_http_proxy", 0))  # no proxy leads to this machine

@@ -1,9 +1,9 @@
 """The few messages of TensorFlow Serving's gRPC interface that a client needs, without TensorFlow.
 
-The official Python modules (tensorflow-serving-api) import TensorFlow, half a gigabyte and seconds
-of start. Here the same messages are declared with their official full names and field numbers, so
-that bytes are the same, in a descriptor pool of their own, so that both can live in one process.
-A test holds every field against the official descriptors.
+The official Python modules (tensorflow-serving-api) import TensorFlow, which costs half a gigabyte
+and seconds of startup. Here the same messages are declared with their official full names and field
+numbers, so that the bytes are the same, in a descriptor pool of their own, so that both can be used
+in one process. A test compares every field with the official descriptors.
 
 `to_tensor` and `from_tensor` stand side by side: NumPy arrays and lists of bytes, and back.
 """
@@ -219,7 +219,7 @@ def from_tensor(tensor):
     """TensorProto -> an array of float32, int32 or int64, or a list of bytes for strings (rank 1).
 
     Numbers may come as contents or as a list of values: servers differ. Raises ValueError for other
-    types and where there are more or fewer values than the shape has.
+    types, and where the number of values is not that of the shape.
     """
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:

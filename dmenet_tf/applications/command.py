@@ -176,7 +176,7 @@ def _stored(options, photos):
         raise FileNotFoundError(f"--map must be a file or a folder; there is no {options.map}")
     if options.map.is_file() and len(photos) > 1:
         raise ValueError(
-            f"a map belongs to one photo: give a folder of maps; received {options.map} for "
+            f"several photos need a folder of maps; received the file {options.map} for "
             f"{len(photos)} photos"
         )
 

@@ -1,17 +1,17 @@
-"""Pseudo-depth: the order of things along the line of sight, from their blur.
+"""Pseudo-depth: the order of objects along the line of sight, from their blur.
 
-Blur alone has two readings: the same sigma lies behind the plane in focus and in front of it.
-Assumed: behind, so depth grows with sigma; with `near`, in front, so it falls. A photo with blur on
-both sides cannot be read so: there, things in front come out as far as those behind them.
+Blur alone is ambiguous: the same sigma occurs behind the plane in focus and in front of it.
+Assumed: behind, so depth grows with sigma; with `near`, in front, so it falls. For a photo with
+blur on both sides this is wrong: objects in front come out as far away as those behind.
 
-Where nothing is known of the camera, depth is relative: 0 the nearest (the plane in focus, or with
+If nothing is known about the camera, depth is relative: 0 the nearest (the plane in focus, or with
 `near` the most blurred), 1 the farthest, linear in 1/x as blur itself is. With the camera's
 numbers it is a distance, by the thin lens (Lee et al., CVPR 2019, eq. 1) solved for x:
 
     coc = alpha * |x - S1| / x
     x = S1 / (1 - coc/alpha) behind, S1 / (1 + coc/alpha) in front
 
-A blur of alpha or more lies behind infinity: it comes out as infinite.
+A coc of alpha or more would lie beyond infinity: it comes out as infinite.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from data_gen import optics
 
 @dataclass(frozen=True)
 class Camera:
-    """What EXIF data may tell: focal length, f-number, focus distance, width of the sensor.
+    """What EXIF data may contain: focal length, f-number, focus distance, width of the sensor.
 
-    Raises ValueError where they make no lens: all must be above 0, and the focus distance beyond
-    the focal length.
+    Raises ValueError for impossible values: all must be above 0, and the focus distance must be
+    larger than the focal length.
     """
 
     focal_length_mm: float
@@ -40,7 +40,7 @@ class Camera:
             raise ValueError(f"a camera's numbers must be above 0; received {numbers}")
         if self.focus_distance_m * 1000 <= self.focal_length_mm:
             raise ValueError(
-                "a lens focuses beyond its focal length; received a focus distance of "
+                "the focus distance must be larger than the focal length; received "
                 f"{self.focus_distance_m:g} m for {self.focal_length_mm:g} mm"
             )
 
@@ -55,7 +55,7 @@ def relative_depth(sigma_px, near=False) -> np.ndarray:
 def metric_depth(sigma_px, camera: Camera, near=False) -> np.ndarray:
     """Distance in metres, float32 [H, W], of a photo as wide as `sigma_px`; inf beyond infinity.
 
-    The width must be that of the whole frame: a crop of a photo has other pixels per millimetre.
+    The photo must be the whole frame: a crop has fewer pixels over the same sensor width.
     """
     coc_px = optics.sigma_to_coc(np.asarray(sigma_px, np.float64))
     alpha_px = optics.alpha_from_camera(

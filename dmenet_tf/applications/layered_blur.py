@@ -1,20 +1,21 @@
-"""Blur that respects who stands in front: layers by depth, blurred one by one, seen front to back.
+"""Blur that respects occlusion: layers by depth, blurred one by one, composited front to back.
 
 A picture is cut into layers along a signed blur, which orders it by depth (larger = farther). A
-layer's colour times mask, and its mask, are blurred with the layer's Gaussian. What the layers in
-front leave uncovered, 1 - S, is what a layer may show:
+layer's colour times mask, and its mask, are blurred with the layer's Gaussian. A layer shows
+where the layers in front leave the pixel uncovered, 1 - S:
 
     w = min(m, 1 - S),    out += w * colour,    S += w,    with m the blurred mask
 
-so a sharp layer in front keeps its pixels exactly, and no colour of it bleeds into the blur behind.
+so a sharp layer in front keeps its pixels exactly, and none of its colour bleeds into the blur
+behind it.
 
 Why not `data_gen.rendering.compositing.blend_layers`, which renders the training data: its kernel
 ends at 14 px, so it holds for sigma <= 7 px and magnified blur is wider; and it blends every layer
 over the ones behind, which on a slanted ground, where many thin layers share one surface, counts
 the nearer ones more. With two layers, the front one sharp, both give the same picture.
 
-Where a layer in front becomes transparent at its rim and nothing behind it was ever seen, the
-colours of the farther layers around are carried on behind it.
+Where a layer in front becomes transparent at its rim, what is behind it was never seen: the colours
+of the farther layers around are extended behind it.
 
 Shapes: image [H, W, 3] float32, signed_px [H, W] float32.
 """
@@ -26,13 +27,13 @@ import numpy as np
 
 from dmenet_tf.applications.planes import NO_BLUR_PX, RADIUS_SIGMAS, gaussian, map_tiles
 
-# Layers are 0.06 px thick where it is sharp, and 6 % of the blur where it is not: below what shows.
+# Layers are 0.06 px thick where the photo is sharp, 6 % of the blur elsewhere: not visible.
 LAYER_STEP = 0.06
-# A blurred mask below this is noise at the rim of a kernel.
+# A blurred mask below this is rounding noise at the rim of a kernel.
 MASK_FLOOR = 1e-4
-# How far a pixel looks for its neighbours, and what those farther away weigh beside them.
+# How far a pixel looks for its neighbours, and the weight of those farther away.
 NEIGHBOUR_PX, WIDE_WEIGHT = 1.5, 1e-3
-REDUCTION = 4  # colours that are carried on behind an object are smooth: a quarter of the size
+REDUCTION = 4  # extended colours are smooth: a quarter of the size is enough
 
 
 def blur_by_depth(
@@ -41,7 +42,7 @@ def blur_by_depth(
     """Blurs each pixel with a Gaussian of its own, nearer things in front of farther ones.
 
     Args:
-        image: in whatever light it shall be blurred in.
+        image: in linear light, or whatever light the blur is to act on.
         signed_px: orders the picture by depth, larger = farther; layers are steps of it.
         extra_px: sigma [L] in pixels, >= 0, of layers with the signed blurs [L].
     Returns:
@@ -60,8 +61,10 @@ def blur_by_depth(
 
 
 def _layers(signed_px):
-    """(layer [H, W] int16, 0 = the nearest, signed blur of each): it is the mean of its pixels',
-    so that a picture of one blur gets exactly this blur."""
+    """(layer of each pixel [H, W] int16, 0 = nearest; signed blur of each layer [L]).
+
+    A layer's blur is the mean over its pixels, so a picture of one blur gets exactly that blur.
+    """
     level = np.rint(np.copysign(np.log1p(np.abs(signed_px)), signed_px) / LAYER_STEP)
     index = (level - level.min()).astype(np.int16)
     flat = index.ravel()

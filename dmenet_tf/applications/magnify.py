@@ -1,11 +1,11 @@
-"""Blur magnification: what is blurred becomes more blurred, what is sharp stays (a faster lens).
+"""Blur magnification: blurred parts become more blurred, sharp ones stay, as with a faster lens.
 
-After Bae and Durand, "Defocus Magnification" (Eurographics 2007): sigma_out = k * sigma. Gaussians
-add in squares, so a pixel is blurred further by sqrt(k^2 - 1) * sigma. The blur is layered, so a
-sharp subject does not bleed into the background (`layered_blur`).
+After Bae and Durand, "Defocus Magnification" (Eurographics 2007): sigma_out = k * sigma.
+Variances of Gaussians add, so a pixel is blurred further by sqrt(k^2 - 1) * sigma. The blur is
+layered, so a sharp subject does not bleed into the background (`layered_blur`).
 
 Assumed: all blur lies behind the plane in focus; with `near`, in front of it. One photo does not
-tell which. Blurred in linear light, as a lens does.
+tell which. Blurring is done in linear light, as in a lens.
 """
 
 import numpy as np
@@ -27,10 +27,10 @@ def magnify(image, sigma_px, factor=2.0, near=False, linear=True) -> np.ndarray:
     Returns:
         float32 [H, W, 3] in [0, 1].
     Raises:
-        ValueError: a factor below 1, or a map that is none of this photo.
+        ValueError: the factor is below 1, or the map does not fit the photo.
     """
     if not 1 <= factor < np.inf:
-        raise ValueError(f"a blur is magnified by a factor of 1 or more; received {factor:g}")
+        raise ValueError(f"the factor must be 1 or more; received {factor:g}")
     image, sigma_px = check_map(image, sigma_px)
     if factor == 1:
         return image.copy()

@@ -1,7 +1,7 @@
-"""What the applications share: light, checks, Gaussians, tiles, and a map that follows edges.
+"""What the applications share: checks, Gaussians, tiles, and maps that follow a photo's edges.
 
 Shapes: image [H, W, 3] float32 RGB, sigma_px [H, W] float32. Borders are symmetric (the edge pixel
-repeated). Work goes tile by tile, so a large photo needs few copies of itself.
+is repeated). Work is done tile by tile, so that a large photo needs little extra memory.
 """
 
 import os
@@ -22,19 +22,19 @@ EVEN_SIDE_PX = 320
 
 
 def check_map(image: np.ndarray, sigma_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float32. Raises ValueError for shapes or values that are none of a photo's map."""
+    """Both as float32. Raises ValueError for shapes that do not fit, or sigma not finite, >= 0."""
     image, sigma_px = np.asarray(image, np.float32), np.asarray(sigma_px, np.float32)
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"a photo is [H, W, 3]; received {list(image.shape)}")
+        raise ValueError(f"a photo must be [H, W, 3]; received {list(image.shape)}")
     if sigma_px.shape != image.shape[:2]:
         raise ValueError(
-            f"a map has the size of its photo, {list(image.shape[:2])}; "
+            f"a map must have the size of its photo, {list(image.shape[:2])}; "
             f"received {list(sigma_px.shape)}"
         )
     bad = np.count_nonzero(~np.isfinite(sigma_px))
     if bad or sigma_px.min() < 0:
         raise ValueError(
-            "a map holds sigma in pixels, finite and >= 0; received "
+            "a map must hold sigma in pixels, finite and >= 0; received "
             + (f"{bad} values that are not finite" if bad else f"{sigma_px.min():g}")
         )
     return image, sigma_px
@@ -53,7 +53,7 @@ def map_tiles(function: Callable, margin: int, *planes: np.ndarray) -> np.ndarra
 
     Args:
         function: takes a window [h + 2 * margin, w + 2 * margin, ...] of each plane and of
-            `inside`, bool, which tells the picture's own pixels from mirrored ones; returns the
+            `inside`, bool, True for the picture's own pixels, False for mirrored ones; returns the
             tile, [h, w, 3].
         planes: [H, W, ...].
     """
@@ -72,7 +72,7 @@ def map_tiles(function: Callable, margin: int, *planes: np.ndarray) -> np.ndarra
         out[top:bottom, left:right] = function(*(plane[window] for plane in planes), inside)
 
     corners = [(y, x) for y in range(0, height, TILE) for x in range(0, width, TILE)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL
         list(pool.map(tile, corners))
     return out
 
@@ -83,7 +83,7 @@ def _mirrored(index, size):
 
 
 def follow_edges(image, sigma_px) -> np.ndarray:
-    """Evens a predicted map out within objects, and puts its edges where the photo has them.
+    """Smooths a predicted map within objects, and moves its edges to those of the photo.
 
     The map is reduced until its longer side is `EVEN_SIDE_PX` and brought back by the guided filter
     of `upsampling`, whose windows are then about 2 % of that side. [H, W] float32.

@@ -1,6 +1,6 @@
 """Refocusing: another plane in focus, another aperture, after the photo was taken.
 
-The map orders a photo by depth: c, its blur with a sign, + behind the plane in focus. One photo
+The map orders a photo by depth: c is its blur with a sign, + behind the plane in focus. One photo
 does not tell the sign. Assumed: everything blurred lies behind (c = sigma); with `near`, in front
 (c = -sigma). A lens focused on S1 has coc = alpha * (1 - S1/x) (Lee et al., CVPR 2019, eq. 1),
 linear in 1/x; where S1 is far beyond the focal length, alpha * S1 depends on the aperture alone, so
@@ -25,11 +25,11 @@ PATCH_PX = 4  # a point's blur is the median of the square of this half side aro
 
 
 def sigma_at(sigma_px, x, y) -> float:
-    """The blur at a point, column x and row y; ValueError for a point beyond the photo."""
+    """The blur at a point, column x and row y; ValueError for a point outside the photo."""
     height, width = sigma_px.shape
     if not (0 <= x < width and 0 <= y < height):
         raise ValueError(
-            f"the point in focus must lie in the photo, {width} x {height} px; received {x},{y}"
+            f"the point in focus must lie inside the photo, {width} x {height} px; received {x},{y}"
         )
     y, x = int(y), int(x)
     patch = sigma_px[
@@ -46,7 +46,7 @@ def refocus(
     Args:
         image: float32 [H, W, 3] RGB in [0, 1].
         sigma_px: float32 [H, W], the photo's blur in pixels.
-        focus_px: the blur of what shall be in focus (`sigma_at` a point); 0: as it is.
+        focus_px: the blur of the objects to focus on (`sigma_at` a point); 0: as it is.
         aperture: diameter of the aperture, relative to the photo's; 0: none (all in focus).
         near: the blurred parts lie in front of the sharp ones.
         sharpen: 0 .. 1, how much of the deconvolution is applied where blur shrinks.
@@ -54,11 +54,11 @@ def refocus(
     Returns:
         float32 [H, W, 3] in [0, 1].
     Raises:
-        ValueError: an option out of range, or a map that is none of this photo.
+        ValueError: an option is out of range, or the map does not fit the photo.
     """
     if not (0 <= focus_px < np.inf and 0 <= aperture < np.inf and 0 <= sharpen <= 1):
         raise ValueError(
-            "refocusing takes focus_px >= 0, aperture >= 0 and sharpen in [0, 1]; "
+            "refocusing needs focus_px >= 0, aperture >= 0 and sharpen in [0, 1]; "
             f"received {focus_px:g}, {aperture:g} and {sharpen:g}"
         )
     image, sigma_px = check_map(image, sigma_px)

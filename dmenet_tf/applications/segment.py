@@ -1,18 +1,18 @@
 """Cutting out what is in focus: a binary mask from the map, cleaned, and refined along outlines.
 
-How a map becomes a mask, `RULES`; a pixel is sharp where its sigma lies at or below tau:
+A map becomes a mask by one of `RULES`; a pixel is sharp where its sigma is at most tau:
 
 | rule | tau | for |
 | --- | --- | --- |
-| `otsu` | Otsu's: the best split of the map into two classes | a subject before a blurred ground |
-| `fixed` | `threshold_px` | photos that must compare, or may have nothing in focus |
-| `paper` | 0.3 * max + 0.7 * min of the map (Lee et al., CVPR 2019) | figures like the paper's |
-| `hysteresis` | `low_px`; `threshold_px` where connected to that | subjects with flat parts |
+| `otsu` | Otsu's: the best split of the map into two classes | a subject on a blurred background |
+| `fixed` | `threshold_px` | comparable masks; photos that may have nothing in focus |
+| `paper` | 0.3 * max + 0.7 * min of the map (Lee et al., CVPR 2019) | comparison with the paper |
+| `hysteresis` | `threshold_px`, where connected to `low_px` | subjects with flat parts |
 
-`otsu` and `paper` split any photo in two, one wholly in focus too. An opening and a
-closing then remove specks and gaps, and parts and holes below a share of the photo go. `grabcut`
-lets colours decide along the outline (Rother, Kolmogorov, Blake, SIGGRAPH 2004; OpenCV): far inside
-the mask is subject, far outside is ground, and what lies between is decided, on a reduced photo.
+`otsu` and `paper` split every photo in two, even one that is in focus throughout. An opening and a
+closing then remove specks and gaps, and small parts and holes are dropped. `grabcut`
+refines the outline by colour (Rother, Kolmogorov, Blake, SIGGRAPH 2004; OpenCV): far inside
+the mask is subject, far outside is background, and the band between is decided on a reduced photo.
 """
 
 import cv2
@@ -32,19 +32,19 @@ GRABCUT_SIDE_PX, GRABCUT_ITERATIONS = 640, 4
 def sharp_mask(
     image, sigma_px, rule="otsu", threshold_px=1.5, low_px=0.75, clean=True, grabcut=False
 ) -> np.ndarray:
-    """What is in focus.
+    """The part of a photo that is in focus.
 
     Args:
-        image: float32 [H, W, 3] RGB in [0, 1]; only `grabcut` looks at it.
+        image: float32 [H, W, 3] RGB in [0, 1]; used by `grabcut` only.
         sigma_px: float32 [H, W], the photo's blur in pixels.
         rule: of `RULES`.
-        threshold_px: tau of `fixed`, and the upper one of `hysteresis`.
-        low_px: the lower one of `hysteresis`.
+        threshold_px: tau of `fixed`, upper threshold of `hysteresis`.
+        low_px: lower threshold of `hysteresis`.
     Returns:
         bool [H, W], True = sharp.
     Raises:
-        ValueError: an unknown rule, thresholds in the wrong order, or a map that is none of this
-            photo.
+        ValueError: the rule is unknown, the thresholds are in the wrong order, or the map does not
+            fit the photo.
     """
     image, sigma_px = check_map(image, sigma_px)
     mask = _threshold(sigma_px, rule, threshold_px, low_px)
@@ -57,7 +57,7 @@ def sharp_mask(
 
 
 def cut_out(image, mask, feather_px=1.0) -> np.ndarray:
-    """RGBA float32 [H, W, 4], the colours unchanged, alpha the mask with a soft rim."""
+    """RGBA float32 [H, W, 4]: the colours unchanged, alpha the mask with a soft edge."""
     alpha = gaussian(mask.astype(np.float32), feather_px)
     return np.concatenate([np.asarray(image, np.float32), alpha[..., None]], axis=-1)
 
@@ -74,12 +74,12 @@ def _threshold(sigma_px, rule, threshold_px, low_px):
     if rule == "hysteresis":
         if not 0 <= low_px <= threshold_px:
             raise ValueError(
-                "hysteresis takes a lower threshold from 0 to the upper one; "
+                "the lower threshold of hysteresis must lie between 0 and the upper one; "
                 f"received {low_px:g} and {threshold_px:g} px"
             )
         from skimage.filters import apply_hysteresis_threshold
 
-        # It keeps what is strictly above; a map's values at the threshold are sharp.
+        # It keeps values strictly above; here, those at the threshold count as sharp.
         sharpness = -np.nextafter(sigma_px, np.float32(-1))
         return apply_hysteresis_threshold(sharpness, -threshold_px, -low_px)
     raise ValueError(f"a rule must be one of {', '.join(RULES)}; received {rule!r}")
@@ -91,7 +91,7 @@ def clean_mask(mask) -> np.ndarray:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     cleaned = mask.astype(np.uint8)
     for operation in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):
-        # Beyond the border lies more of the same, and not an edge.
+        # The mask goes on beyond the border: it is no outline.
         padded = cv2.copyMakeBorder(cleaned, *(2 * radius,) * 4, cv2.BORDER_REPLICATE)
         padded = cv2.morphologyEx(padded, operation, disc)
         cleaned = padded[2 * radius : -2 * radius, 2 * radius : -2 * radius]
@@ -114,7 +114,7 @@ def _grabcut(image, mask):
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     seed = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
     band = max(2, round(BAND * max(size)))
-    # Distance to the outline, from either side; a large one where there is none.
+    # Distance to the outline, on either side of it; large where there is none.
     inside = cv2.distanceTransform(np.uint8(seed), cv2.DIST_L2, 5)
     outside = cv2.distanceTransform(np.uint8(~seed), cv2.DIST_L2, 5)
     labels = np.where(seed, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -122,7 +122,7 @@ def _grabcut(image, mask):
     labels[outside > band] = cv2.GC_BGD
     if not (seed.any() and (~seed).any()):
         return mask
-    cv2.setRNGSeed(0)  # its colour models start from random clusters: the same photo, the same mask
+    cv2.setRNGSeed(0)  # GrabCut starts from random clusters: the same photo must give the same mask
     pixels = np.ascontiguousarray(np.rint(small[..., ::-1] * 255).astype(np.uint8))
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(pixels, labels, None, *models, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)

@@ -1,1 +1,1 @@
-"""Models and baselines measured by named protocols."""
+"""Evaluates models and baselines by named protocols."""

@@ -1,7 +1,7 @@
-"""Maps that need no training: the lines that a trained network has to beat.
+"""Maps without training: baselines that a trained network has to beat.
 
 Every function takes one photo, uint8 [H, W, 3] RGB, and returns float32 [H, W]; none sees the
-truth.
+true map.
 
 - `always_blurred`: `defocus` 1 everywhere.
 - `laplacian_score`: what anyone would try first. Energy E = G_16 * (laplacian(grey))^2 with the
@@ -10,7 +10,7 @@ truth.
   pixels, the energy at scale s is E_s = G_8 * (laplacian(G_s * grey))^2. Borders are symmetric.
   `log_laplacian_score` ranks pixels by -log E_1. `log_laplacian_sigma_px` gives pixels: natural
   images have a power spectrum close to 1/f^2; blurred by sigma, that gives
-  E_s ~ contrast / (s^2 + sigma^2)^2, and the ratio of two scales is free of the contrast:
+  E_s ~ contrast / (s^2 + sigma^2)^2, and in the ratio of two scales the contrast cancels:
 
       sqrt(E_1 / E_4) = (4^2 + sigma^2) / (1^2 + sigma^2)
 
@@ -64,7 +64,7 @@ def log_laplacian_sigma_px(image) -> np.ndarray:
     fine = np.maximum(_energy(grey, FINE_PX) - _rounding_energy(FINE_PX), 0.0)
     coarse = np.maximum(_energy(grey, COARSE_PX) - _rounding_energy(COARSE_PX), 0.0)
     root = np.sqrt(np.divide(fine, coarse, out=np.ones_like(fine), where=coarse > 0))
-    # A ratio of 1 is an infinite blur, a smaller one is noise; 16 and above is sharp.
+    # A ratio of 1 means infinite blur, a smaller one is noise; 16 or more means sharp.
     above = np.maximum(root - 1.0, 1e-9)
     variance = (COARSE_PX**2 - root * FINE_PX**2) / above
     return np.float32(np.sqrt(np.clip(variance, 0.0, SIGMA_MAX_PX**2)))

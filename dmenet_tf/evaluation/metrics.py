@@ -1,9 +1,9 @@
-"""Metrics: every tensor or array in, a number out. NumPy only, computed in float64.
+"""Metrics: tensors or arrays in, a number out. NumPy only, computed in float64.
 
 `defocus` is what B predicts and labels hold, 0 (sharp) .. 1 (most blurred); a mask or `truth` of a
 blur detection is binary, 1 = blurred. Anything `np.asarray` takes is accepted. Both arguments of a
-metric have the same shape, and every value is finite: a ValueError says otherwise, since a NaN
-that enters an average, or a broadcast of [H, W] against [H, W, 1], gives a number that looks right.
+metric have the same shape, and every value is finite; otherwise ValueError is raised, because an
+average over a NaN, or a broadcast of [H, W] against [H, W, 1], gives a number that looks right.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ def mean_absolute_error(predicted, truth) -> float:
 def best_constant(maps: Iterable) -> float:
     """The one value with the least summed squared error over all pixels of all maps: their mean.
 
-    `maps` may differ in size; each counts by its number of pixels. What a predictor that ignores
-    its input can reach, `best_constant_mse`, is the line that a trained network has to beat.
+    `maps` may differ in size; each counts by its number of pixels. Its error, `best_constant_mse`,
+    is what a predictor that ignores its input can reach.
     """
     return _best_constant(maps)[0]
 
@@ -97,7 +97,7 @@ def f_beta(predicted, truth, beta_squared: float = 0.3) -> float:
 def min_max(values) -> np.ndarray:
     """One image's map stretched to 0 .. 1, float64; a constant map is returned as it is.
 
-    Nothing can be stretched in a constant map, and 0 / 0 must not decide what it says.
+    A constant map cannot be stretched: 0 / 0 must not decide its value.
     """
     values = _one_image("the map", values)
     low, high = values.min(), values.max()
@@ -135,7 +135,7 @@ def threshold_counts(scores, blurred, levels: int) -> ThresholdCounts:
     blurred = _binary("`blurred`", blurred)
     if scores.min() < 0.0 or scores.max() > 1.0:
         raise ValueError(
-            "scores at fixed thresholds lie in [0, 1]; "
+            "scores at fixed thresholds must lie in [0, 1]; "
             f"received {scores.min():g} to {scores.max():g}"
         )
     bins = np.floor(scores * levels).astype(np.int64)
@@ -169,8 +169,9 @@ def precision_recall(counts: ThresholdCounts) -> tuple[np.ndarray, np.ndarray]:
 
 def average_precision_of_counts(counts: ThresholdCounts) -> float:
     """`average_precision` of scores that are rounded down to the thresholds."""
-    precision, recall = precision_recall(counts)
-    return float(np.sum(-np.diff(recall, append=0.0) * precision))
+    precision, _ = precision_recall(counts)
+    # Differences of counts are exact, those of recalls are not: a perfect map has 1, and no more.
+    return float(np.sum(-np.diff(counts.hits, append=0) * precision) / counts.blurred)
 
 
 def best_accuracy_of_counts(counts: ThresholdCounts) -> float:
@@ -227,17 +228,19 @@ def _best_constant(maps) -> tuple[float, float]:
 def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
     a, b = _finite("the first argument", a), _finite("the second argument", b)
     if a.shape != b.shape:
-        raise ValueError(f"both arguments have one shape; received {a.shape} and {b.shape}")
+        raise ValueError(
+            f"both arguments must have the same shape; received {a.shape} and {b.shape}"
+        )
     return a, b
 
 
 def _finite(name: str, values) -> np.ndarray:
     values = np.asarray(values).astype(np.float64)
     if values.size == 0:
-        raise ValueError(f"{name} holds at least one value; received shape {values.shape}")
+        raise ValueError(f"{name} must hold at least one value; received shape {values.shape}")
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
-        raise ValueError(f"{name} is finite; received {bad} NaN or infinite of {values.size}")
+        raise ValueError(f"{name} must be finite; received {bad} NaN or infinite of {values.size}")
     return values
 
 
@@ -245,7 +248,7 @@ def _one_image(name: str, values) -> np.ndarray:
     values = _finite(name, values)
     if values.ndim != 2 and (values.ndim != 3 or values.shape[-1] != 1):
         raise ValueError(
-            f"`{name}` is one image's map, [H, W] or [H, W, 1]; received {values.shape}"
+            f"`{name}` must be one image's map, [H, W] or [H, W, 1]; received {values.shape}"
         )
     return values
 
@@ -253,5 +256,5 @@ def _one_image(name: str, values) -> np.ndarray:
 def _binary(name: str, values: np.ndarray) -> np.ndarray:
     if not np.isin(values, (0.0, 1.0)).all():
         other = values[~np.isin(values, (0.0, 1.0))].flat[0]
-        raise ValueError(f"{name} holds only 0 and 1 (1 = blurred); received {other:g}")
+        raise ValueError(f"{name} must hold only 0 and 1 (1 = blurred); received {other:g}")
     return values == 1.0

@@ -10,14 +10,14 @@ from typing import Literal
 
 from data_gen.optics import EncodingOrAuto
 
-# Far from the small seeds that trainings and their validations use.
+# Far from the small seeds that training and validation use.
 SEED = 1000
 PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX = 64, 256
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What `evaluate` is told about its samples. None stands for the default of the protocol."""
+    """What to evaluate on. None is the default of the protocol."""
 
     data: tuple[Path, ...] = ()
     names: str | None = None

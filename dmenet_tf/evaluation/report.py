@@ -1,6 +1,6 @@
-"""What an evaluation leaves: the console's table, two CSV files and one HTML page.
+"""The results of an evaluation: a table for the console, two CSV files and one HTML page.
 
-The page needs nothing beside itself: pictures and curves are inside it, and it loads nothing.
+The page is self-contained: pictures and curves are inside it, and it loads nothing.
 """
 
 import csv
@@ -21,7 +21,7 @@ NOT_DEFINED = "–"
 
 
 def console_table(protocol: Protocol, rows) -> str:
-    """The summary as aligned text, a line a row; the best of each column marked with *."""
+    """The summary as aligned text, one line per row; * marks the best of each column."""
     columns = [f.title + (" ↑" if f.higher_is_better else " ↓") for f in protocol.figures]
     table = [["", "size seen", *columns]]
     for row in rows:
@@ -43,7 +43,7 @@ def console_table(protocol: Protocol, rows) -> str:
 
 
 def notes(protocol, rows) -> list[str]:
-    """On which figures are not over all images: those are never left out in silence."""
+    """Which figures are not over all images: none is left out silently."""
     first, total = rows[0].summary.defined, len(rows[0].measured)
     return [
         f"{figure.title} is a mean over {first[figure.key]} of {total} images; "
@@ -54,7 +54,7 @@ def notes(protocol, rows) -> list[str]:
 
 
 def write_csv(out: Path, protocol, samples, rows) -> None:
-    """summary.csv, a line a row, and images.csv, a line for each image of each row."""
+    """Writes summary.csv, one line per row, and images.csv, one per row and image."""
     keys = [figure.key for figure in protocol.figures]
     summary = [
         [row.title, row.kind, row.size, *(row.summary.figures[k] for k in keys)] for row in rows
@@ -73,8 +73,7 @@ def write_html(path: Path, protocol, samples, rows, described, command, worst=12
     """The report. Pictures of the `worst` and `best` images by the first row's error."""
     shown = [row for row in rows if row.kind != "oracle" and row.title != ALWAYS_BLURRED] or rows
     errors = {row.title: [protocol.error(m.figures) for m in row.measured] for row in rows}
-    order = sorted(range(len(samples)), key=lambda i: -errors[rows[0].title][i])
-    chosen = order[:worst] + order[worst:][len(order[worst:]) - best :] if best else order[:worst]
+    order = worst_first(errors[rows[0].title])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dmenet_tf.evaluation"),
         autoescape=True,
@@ -93,11 +92,22 @@ def write_html(path: Path, protocol, samples, rows, described, command, worst=12
         legends=_legends(protocol),
         decisions=pictures.DECISIONS if protocol.decide else {},
         shown="decision" if protocol.decide else "difference",
-        cards=[_card(protocol, samples[i], i, shown) for i in chosen],
+        cards=[_card(protocol, samples[i], i, shown) for i in ends(order, worst, best)],
         image_figure=protocol.figures[0].title,
         images=_image_cells(protocol, samples, rows, order),
     )
     write_atomic(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+
+
+def worst_first(errors) -> list[int]:
+    """Indices of images, the largest error first; equal ones in their order."""
+    return sorted(range(len(errors)), key=lambda index: -errors[index])
+
+
+def ends(order: list[int], worst: int, best: int) -> list[int]:
+    """The first `worst` and the last `best` of `order`, each once."""
+    rest = order[worst:]
+    return order[:worst] + rest[max(0, len(rest) - best) :]
 
 
 def _summary_cells(protocol, rows) -> list[dict]:
@@ -145,7 +155,7 @@ def _legends(protocol) -> list[str]:
 
 
 def _card(protocol, sample, index: int, rows) -> dict:
-    """An image's pictures: input, truth, and of each row its map, what is wrong, its figures."""
+    """One image: input, truth, and each row's map, errors and figures."""
     detection = protocol.decide is not None
     columns = []
     for row in rows:
@@ -189,7 +199,7 @@ def _number(value: float) -> str:
 
 
 def _is_best(figure: Figure, row, rows) -> bool:
-    """Among the rows that know nothing of the truth."""
+    """Whether a row has the best value among those that do not use the truth."""
     values = [r.summary.figures[figure.key] for r in rows if r.kind != "oracle"]
     if row.kind == "oracle" or np.isnan(values).all():
         return False

@@ -1,7 +1,7 @@
-"""Pictures of a report as data URIs: photos, maps, differences, decisions and curves.
+"""The report's pictures as data URLs: photos, maps, differences, decisions and curves.
 
-Maps of a regression are [0, 1] in the protocol's unit with the fixed colours of `pictures.py`, so
-that they compare between rows; differences are predicted - true, blue too sharp, red too blurred.
+Maps of a regression are [0, 1] in the protocol's unit with fixed colours, so that rows can be
+compared; differences are predicted - true: blue is too sharp, red too blurred.
 Maps of a blur detection are stretched to their own range, which its caption states.
 """
 
@@ -68,7 +68,7 @@ def curves_uri(curves: dict) -> str:
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axis = figure.subplots()
     for number, (title, (recall, precision)) in enumerate(curves.items()):
-        # Where nothing is called blurred, precision says nothing.
+        # Where nothing is called blurred, precision has no meaning.
         some = recall > 0
         style = {"color": f"C{number % 10}", "label": title}
         if len(np.unique(recall[some])) == 1:

@@ -1,7 +1,7 @@
 """An evaluation: every row of a table, a run or a baseline, on every sample of a protocol.
 
-All samples are read once before anything is predicted, so that a damaged file stops an evaluation
-at its start and never shrinks the set in silence. A network's output is kept in
+All samples are read once before anything is predicted, so that a damaged file stops the evaluation
+at its start instead of silently shrinking the set. A network's output is kept in
 
     OUT/cache/IDENTITY_OF_WEIGHTS/HASH_OF_IMAGE.npy         float32 [H, W], the network's label
     OUT/cache/IDENTITY_OF_WEIGHTS-320px/HASH_OF_IMAGE.npy   of the photo reduced to 320 px, enlarged
@@ -31,7 +31,7 @@ FULL_SIZE = "full size"
 # Samples are kept in memory up to this; beyond it they are read again.
 KEPT_BYTES = 1 << 30
 PROBLEMS_SHOWN = 5
-# So few photos can disagree with their masks' polarity by chance.
+# Fewer photos than this may disagree with their masks' polarity by chance.
 POLARITY_VOTES_MIN = 5
 
 
@@ -44,9 +44,9 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """The samples of a protocol, all of them read and checked once.
+    """The samples of a protocol, all read and checked once.
 
-    Raises ValueError listing what cannot be read, or a polarity that the photos contradict.
+    Raises ValueError listing the unreadable ones, or for a polarity that the photos contradict.
     """
 
     def __init__(self, source, protocol: Protocol, progress=True):
@@ -69,7 +69,7 @@ class Samples:
             shown = "\n  ".join(problems[:PROBLEMS_SHOWN])
             more = "\n  ..." if len(problems) > PROBLEMS_SHOWN else ""
             raise ValueError(
-                f"every sample of an evaluation must be readable; received {len(problems)} of "
+                f"every sample must be readable; received {len(problems)} of "
                 f"{len(source)} that are not:\n  {shown}{more}"
             )
         _check_polarity([vote for vote in votes if vote is not None])
@@ -93,8 +93,9 @@ def _check_polarity(votes: list[bool]):
     share = np.mean(votes) if votes else 1.0
     if len(votes) >= POLARITY_VOTES_MIN and share <= 1 - AGREEMENT_MIN:
         raise ValueError(
-            f"the part in focus must have the stronger detail; received {share:.0%} of "
-            f"{len(votes)} photos where it has: the masks are inverted, use the other --polarity"
+            "the parts in focus must have more detail than the blurred ones; received "
+            f"{share:.0%} of {len(votes)} photos where they do: the masks are inverted, use the "
+            "other --polarity"
         )
 
 
@@ -158,7 +159,7 @@ class Row:
 
     title: str
     kind: str
-    """`run`, `baseline` or `oracle`, a row that knows something of the truth."""
+    """`run`, `baseline`, or `oracle` for a row that uses the truth."""
     size: str
     """At which size the photos were seen: `full size`, or the longer side they were reduced to."""
     map_of: Callable[[int], np.ndarray]
@@ -190,7 +191,7 @@ def run_row(
 
 
 def baseline_rows(samples: Samples, protocol: Protocol, progress=True) -> list[Row]:
-    """The rows that need no training, and the oracle's where the protocol has one."""
+    """The rows that need no training, and those that use the truth, if the protocol has any."""
     kinds = {"baseline": protocol.baselines}
     if protocol.oracle:
         kinds["oracle"] = protocol.oracle(samples.truth_means)

@@ -1,4 +1,4 @@
-"""What the protocols are evaluated on: photos or rendered scenes, each with its true map.
+"""Photos and rendered scenes with their true maps, for the protocols.
 
 Every one is a `data_gen.sources.base.Source`, whose plane is the truth:
 
@@ -110,7 +110,7 @@ def _by_number(root, suffixes) -> dict[int, Path]:
         if number is None:
             raise DataFileError(f"{path}: the name must end in the number of the photo")
         if int(number[1]) in files:
-            raise DataFileError(f"{path}: a number must stand for one file; received it twice")
+            raise DataFileError(f"{path}: a number must belong to one file; received it twice")
         files[int(number[1])] = path
     if not files:
         raise DataFileError(f"{root}: must hold files of {' '.join(suffixes)}; received none")
@@ -123,8 +123,8 @@ def _by_number(root, suffixes) -> dict[int, Path]:
 class RenderedScenes(Source):
     """Whole scenes of an RGB-D source, each under a lens of its own, as the renderer gives them.
 
-    `count` examples, a pure function of (seed, index, source): every scene once before any comes
-    again. A short side above 800 px is reduced to that, as in training.
+    `count` examples, a pure function of (seed, index, source): every scene once before any is
+    repeated. A short side above 800 px is reduced to 800 px, as in training.
     """
 
     def __init__(self, source, seed: int, count: int, sampler="paper"):
@@ -140,7 +140,7 @@ class RenderedScenes(Source):
 
     def read(self, index):
         """-> image uint8 [H, W, 3], defocus float32 [H, W]."""
-        # Also read in the graph, where an error would come out without its type; kept until then.
+        # The graph reads it again, and would lose the type of an error; until then it is cached.
         self._fitted.read(self._scene(index))
         return self._rendered.read(index)
 
@@ -150,12 +150,12 @@ class RenderedScenes(Source):
 
 
 class SegmentScenes(Source):
-    """All-in-focus RGB-D scenes out of photos that people have cut into segments (BSDS500).
+    """All-in-focus RGB-D scenes made from photos that people have segmented (BSDS500).
 
-    `root` holds images/**/NAME.jpg and groundTruth/**/NAME.mat. Each segment is a plane of its
-    own: n segments get the n distances from 1 to 10 in equal ratios, in an order drawn from (seed,
-    NAME). Of the several people's segmentations, the one with the median number of segments.
-    So textures and outlines are real, and the map of a rendering is exact.
+    `root` holds images/**/NAME.jpg and groundTruth/**/NAME.mat. Each segment becomes a
+    plane: n segments get the n distances from 1 to 10 in equal ratios, in an order drawn from
+    (seed, NAME). Of several people's segmentations, the one with the median number of segments is
+    taken. So textures and outlines are real, and the map of a rendering is exact.
     """
 
     NEAREST, FARTHEST = 1.0, 10.0

@@ -58,19 +58,19 @@ class Protocol:
     baselines: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     """Photo, uint8 [H, W, 3] -> map, of methods that need no training."""
     rules: tuple[str, ...]
-    """What the report says about all this."""
+    """Explanations for the report, one sentence or more each."""
     oracle: Callable[[Sequence[float]], Mapping[str, Callable]] | None = None
-    """Means of each image's truth -> baselines that know something of the truth."""
+    """Means of each image's truth -> baselines that use the truth."""
     decide: Callable[[np.ndarray], np.ndarray] | None = None
     """Map -> the binary decision that is judged, where the truth is binary."""
     sigma_max_px: float | None = None
-    """What 1 stands for in a map that has a unit; None for a map that only ranks pixels."""
+    """The sigma that 1 means in a map with a unit; None for a map that only ranks pixels."""
     options: tuple[str, ...] = ()
-    """The fields of `SampleOptions` that these samples have a use for."""
+    """The fields of `SampleOptions` that apply to these samples."""
     variant: Callable[..., "Protocol"] | None = None
-    """The same protocol with another `alpha` or `stretch`, where there is such a setting."""
+    """Makes the same protocol with other `settings`, if it has any."""
     settings: tuple[str, ...] = ()
-    """What `variant` takes."""
+    """The arguments of `variant`."""
 
 
 def means(measured: Sequence[Measured]) -> tuple[dict[str, float], dict[str, int]]:

@@ -24,7 +24,7 @@ from dmenet_tf.prediction.predictor import resolved_side
 from dmenet_tf.prediction.sharpness import sharp_below_px
 from dmenet_tf.prediction.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
 
-REFUSED = "INVALID_ARGUMENT"  # the status by which a server refuses one photo, and only that
+REFUSED = "INVALID_ARGUMENT"  # the status with which a server refuses one photo, and only that
 
 
 class Folder:
@@ -114,7 +114,7 @@ class Folder:
         except ConnectionError as error:
             if getattr(error, "code", None) != REFUSED:
                 raise
-            return DataFileError(f"{photo}: the server refuses it ({error})")
+            return DataFileError(f"{photo}: the server refused it ({error})")
         return None
 
     def _made_with(self, photo: Photo, model: Metadata) -> dict:

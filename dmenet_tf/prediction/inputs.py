@@ -1,7 +1,7 @@
 """Which photos a command is asked for, and what their outputs are called.
 
-An input is a file, a folder (searched through), a quoted pattern such as "photos/**/*.jpg", or `-`
-for standard input. Outputs mirror the folders below the input; a name keeps its suffix, so that
+An input is a file, a folder (searched recursively), a quoted pattern such as "photos/**/*.jpg", or
+`-` for standard input. Outputs mirror the folders below the input; a name keeps its suffix, so that
 a.jpg and a.png differ. Where two inputs would still share a name, the folders above are added.
 """
 
@@ -25,7 +25,7 @@ class Photo(NamedTuple):
     name: Path
 
     def __str__(self) -> str:
-        # A file's name may hold bytes that are no text; an error message must not fail on them.
+        # A file's name may hold bytes that are not text; an error message must not fail on them.
         text = "standard input" if self.path is None else str(self.path)
         return text.encode(errors="replace").decode()
 
@@ -33,9 +33,9 @@ class Photo(NamedTuple):
 def find_photos(inputs: Iterable[str], out, is_output=lambda path: False) -> list[Photo]:
     """The photos of `inputs`, each once, in the order given (natural order within a folder).
 
-    Files below `out`, where that lies inside a folder that is searched, and files of which
-    `is_output(path)` is true are left out: a map is no photo. Raises `DataFileError` for an input
-    that does not exist, or that holds no photo.
+    Files below `out`, if that is inside a folder that is searched, and files for which
+    `is_output(path)` is true are left out: a map is not a photo. Raises `DataFileError` for an
+    input that does not exist or holds no photo.
     """
     inputs, out = [str(value) for value in inputs], Path(out).resolve()
     folders = [value for value in inputs if value != STDIN and Path(value).is_dir()]
@@ -108,7 +108,7 @@ def _told_apart(photos: list[Photo]) -> list[Photo]:
         seen = set()
         twice = next(p for p in renamed if p.name in seen or seen.add(p.name))
         raise DataFileError(
-            f"{twice}: outputs must have names of their own; received two inputs for {twice.name}: "
-            "give them in two commands"
+            f"{twice}: each output must have its own name; received two inputs for {twice.name}: "
+            "use two commands"
         )
     return renamed

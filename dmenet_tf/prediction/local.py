@@ -64,7 +64,7 @@ class Predictor(predictor.Predictor):
 
 
 def free_memory() -> int:
-    """Bytes that can be had: of the machine, and of the container where it has a limit."""
+    """Available bytes: of the machine, and of the container if it has a limit."""
     free = psutil.virtual_memory().available
     folder = Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError, ValueError):  # no container, or no limit ("max")

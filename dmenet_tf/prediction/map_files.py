@@ -11,13 +11,13 @@
 
 NAME is the photo's, its suffix included: a.jpg and a.png have maps of their own. `sigma_px`
 [H, W] float32 is in pixels of the photo. `sigma_max_px` is 7, the largest blur that the network
-knows; for a photo that was reduced by s, 7/s. It stands, with the model, the units and the version,
-in each file's metadata (`Metadata`): PNG text `DMENet`, TIFF ImageDescription, both JSON. An .npy
-has no place for it; it stands in NAME.json, the photo's summary, beside all formats.
+knows; for a photo that was reduced by s, 7/s. It is stored, with the model, the units and the
+version, in each file's metadata (`Metadata`): PNG text `DMENet`, TIFF ImageDescription, both JSON.
+An .npy has no place for it, but the photo's summary, NAME.json, has it as well.
 
 Colours run over the photo's own range of sigma unless another is given (`visualization.own_range`).
-What their ends stand for, and which part of the picture is the map (the scale is to its right),
-stands in the PNG text `DMENet-colours`.
+The sigma at their two ends, and which part of the picture is the map (the scale is to its right),
+are stored in the PNG text `DMENet-colours`.
 """
 
 import json
@@ -57,9 +57,13 @@ def write_map(
 ) -> None:
     """Writes a map in one format; the file appears when it is complete.
 
-    sigma_px: [H, W] float32. image: the photo, RGB [H, W, 3] of uint8, uint16 or float in [0, 1];
-    `overlay` and `side` show it. colours: what the colours stand for; None for the map's own range.
-    Raises ValueError for a map with NaN or beyond [0, sigma_max_px]: a file must not hide it.
+    Args:
+        sigma_px: [H, W] float32.
+        image: the photo, which `overlay` and `side` show: RGB [H, W, 3] of uint8, uint16, or float
+            in [0, 1].
+        colours: the sigma at the ends of the colours; None for the map's own range.
+    Raises:
+        ValueError: the map has NaN or values outside [0, sigma_max_px], which a file must not hide.
     """
     top = metadata.sigma_max_px
     if not (sigma_px.min() >= 0 and sigma_px.max() <= top * (1 + 1e-6)):  # NaN fails too
@@ -96,7 +100,7 @@ _COLOURED = {
 
 
 def colour_range(text: str) -> ColourRange | None:
-    """An option's text, `auto` or the sigma in pixels at the bright end; None stands for auto.
+    """An option's text, `auto` or the sigma in pixels at the bright end; None means auto.
 
     Raises ValueError for anything else.
     """
@@ -182,7 +186,7 @@ def _parse(text, path) -> Metadata:
     except (TypeError, ValueError) as error:
         raise DataFileError(
             f"{path}: a map must carry its scale ('{PNG_KEY}' in a PNG, ImageDescription in a "
-            "TIFF); received none that can be read: was it saved by another program?"
+            "TIFF); received none: was it saved by another program?"
         ) from error
 
 
@@ -195,15 +199,15 @@ def _sigma_of_colours(pixels, about, metadata: Metadata, path) -> np.ndarray:
             height, width = (int(side) for side in about["map_height_width"])
         except (KeyError, TypeError, ValueError) as error:
             raise DataFileError(
-                f"{path}: a colour map must say what its colours stand for ('{COLOURS_KEY}'); "
-                "received none that can be read"
+                f"{path}: a colour map must say what its colours mean ('{COLOURS_KEY}'); "
+                "received text of another form"
             ) from error
     low_px, high_px = np.float32(colours)
     return low_px + (high_px - low_px) * _share_of_colours(pixels[:height, :width], path)
 
 
 def _share_of_colours(pixels: np.ndarray, path) -> np.ndarray:
-    """The inverse of `colour_map`: 256 colours, each told from the others."""
+    """The inverse of `colour_map`, whose 256 colours are all different."""
     steps = colour_map((np.arange(256) + 0.5) / 256)
 
     def key(colours):
@@ -214,5 +218,5 @@ def _share_of_colours(pixels: np.ndarray, path) -> np.ndarray:
     known = key(steps)[order]
     found = np.minimum(np.searchsorted(known, key(pixels)), 255)
     if (known[found] != key(pixels)).any():
-        raise DataFileError(f"{path}: a colour map must hold the map's colours alone")
+        raise DataFileError(f"{path}: a colour map must hold no other colours than the map's")
     return ((order[found] + 0.5) / 256).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a map says about its photo in a few numbers: NAME.json, and the tables of a folder.
+"""A map in a few figures: NAME.json of each photo, and the tables of a folder.
 
 | field | meaning |
 | --- | --- |
@@ -8,9 +8,9 @@
 
 All in pixels of the photo. `sharpest_sigma_px` tells a missed focus from a shallow one: it is small
 where at least a tenth of the photo is sharp, however blurred the rest, and large where nothing is.
-A subject smaller than a tenth of the photo is beyond it. (Its predecessor, 1 - sharpest_sigma_px /
-sigma_max_px, was above 0.9 for nearly every photo; replies of a server still have it as
-`focus_score`.)
+It does not see a subject smaller than a tenth of the photo. (Its predecessor, 1 -
+sharpest_sigma_px / sigma_max_px, was above 0.9 for nearly every photo; a server's replies still
+have it as `focus_score`.)
 
 NAME.json is written last, when all formats of a map are complete. It holds what they were made
 with, so it also tells which photos of an interrupted folder are done.
@@ -85,7 +85,7 @@ def write_summary(path, values: dict) -> None:
 
 
 def read_summary(path) -> dict | None:
-    """What `write_summary` wrote; None where there is none, or another file."""
+    """What `write_summary` wrote; None if the file is missing or something else."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):

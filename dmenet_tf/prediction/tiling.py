@@ -2,8 +2,8 @@
 
 B is made of convolutions, so a pixel of its map sees a window of the photo and nothing else:
 `receptive_radius_px`, computed from the tables that the network is built from. A tile is cut with
-that much of the real photo around what is kept of it; then what the network pads at a cut never
-reaches a pixel that is kept. At the photo's own border a tile ends where the photo ends, and the
+that much of the real photo around the part that is kept, so the network's padding at a cut never
+reaches a kept pixel. At the photo's own border a tile ends where the photo ends, and the
 network pads there as it would for the whole. Tiles begin on multiples of 16, so that poolings fall
 on the same pixels. Tiled and whole maps are equal but for rounding.
 """
@@ -19,13 +19,13 @@ from dmenet_tf.architecture import (
     SIZE_MULTIPLE,
 )
 
-# Kept side of an automatic tile, at most: 51% of work more than the whole photo's inside, and at
-# width 0.25 about 2 GB. A larger one saves little time and costs memory.
+# Max kept side of an automatic tile: 51% more work than on the whole photo, and about 2 GB at width
+# 0.25. A larger one saves little time and costs memory.
 LARGEST_PX = 1664
-# Bytes a pixel and full-size channel (64 at width 1.0) that B takes at its peak, measured: 21 to 27
-# on large photos.
+# B's peak memory in bytes per pixel and full-size channel (64 at width 1.0). Measured on large
+# photos: 21 to 27.
 BYTES_PER_PIXEL_CHANNEL = 28.0
-MEMORY_SHARE = 0.5  # of what is free: the photo, its map and other programs need some too
+MEMORY_SHARE = 0.5  # of free memory: the photo, its map and other programs need some too
 
 
 class Tile(NamedTuple):
@@ -83,14 +83,14 @@ def tiles(length: int, side: int) -> Iterator[Tile]:
 
 
 def automatic_side(height: int, width: int, channels: int, free_bytes: int) -> int:
-    """The side of tiles for a photo: 0 where the whole fits, else as large as memory allows.
+    """The side of a photo's tiles: 0 if the whole photo fits, else as large as memory allows.
 
-    `channels`: those of B at full size, 64 times its width. `free_bytes`: memory to be had.
+    `channels`: those of B at full size, 64 times its width. `free_bytes`: available memory.
     """
     pixels = MEMORY_SHARE * free_bytes / (BYTES_PER_PIXEL_CHANNEL * channels)
     largest = (LARGEST_PX + 2 * HALO_PX) ** 2
     if height * width <= min(pixels, largest):
         return 0
     side = min(pixels, largest) ** 0.5 - 2 * HALO_PX
-    # Below 64 px the overlap is 49 times the tile; a machine this full has to swap.
+    # Below 64 px the overlap is 49 times the tile; with so little memory the machine has to swap.
     return max(64, int(side) // SIZE_MULTIPLE * SIZE_MULTIPLE)

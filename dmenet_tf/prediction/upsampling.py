@@ -15,8 +15,8 @@ import numpy as np
 from data_gen.io.pixels import as_float
 
 RADIUS_PX = 3  # of a window, on the reduced photo
-# Brightness is in [0, 1]: contrast weaker than 0.1 is not taken for a border of the map, so that
-# texture is not copied into it.
+# Brightness is in [0, 1]. Contrast below 0.1 is not taken for a border of the map, so that texture
+# is not copied into it.
 EPSILON = 0.1**2
 _STRIP_ROWS = 512  # memory stays that of a strip
 
@@ -30,7 +30,7 @@ def upsample_guided(small: np.ndarray, small_guide: np.ndarray, guide: np.ndarra
     """A map [h, w] float32 -> [H, W] float32, guided by the full photo.
 
     `small_guide`: the photo [h, w, 3] that the map belongs to; `guide`: the full one, [H, W, 3].
-    A value is never beyond those that the map has within the window: no edge overshoots.
+    A value never exceeds the range of the map within the window: no edge overshoots.
     """
     size = 2 * RADIUS_PX + 1
     light = grey(small_guide)

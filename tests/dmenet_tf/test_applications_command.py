@@ -1,19 +1,18 @@
 """The command of the applications: photos and maps in, results out, whatever the photos are."""
 
 import io
+import re
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image, ImageCms
 
 from data_gen.io.images import write_png
-from dmenet_tf import config
 from dmenet_tf.applications import command
-from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.map_files import write_map
 from dmenet_tf.prediction.metadata import Metadata
@@ -162,21 +161,21 @@ def test_wrong_options_are_told_in_one_line(photo, tmp_path, capsys, options, me
 
 
 def test_help_and_typos_wait_for_no_tensorflow():
-    code = "import sys; from dmenet_tf.applications import command\n"
-    code += "try: code = command.main(sys.argv[1:])\nexcept SystemExit as stop: code = stop.code\n"
-    code += "print('tensorflow' in sys.modules, code)"
-    for arguments, expected in (
-        (["--help"], 0),
-        (["magnify", "--help"], 0),
-        (["magnify", "a.jpg", "--weigths", "a"], 2),
-        (["blur", "a.jpg"], 2),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True
-        )
-        assert done.stdout.splitlines()[-1] == f"False {expected}", done.stderr
-        if arguments[-1] == "--help":
-            assert "usage: dmenet apply" in done.stdout
+    code = """
+import sys
+from dmenet_tf.applications import command
+for line in sys.argv[1:]:
+    try:
+        print("code", command.main(line.split()))
+    except SystemExit as stop:
+        print("code", stop.code)
+print("tensorflow" in sys.modules)
+"""
+    lines = ["--help", "magnify --help", "magnify a.jpg --weigths a", "blur a.jpg"]
+    done = subprocess.run([sys.executable, "-c", code, *lines], capture_output=True, text=True)
+    assert done.stdout.endswith("False\n"), done.stderr
+    assert re.findall(r"^code (.*)", done.stdout, re.MULTILINE) == ["0", "0", "2", "2"]
+    assert done.stdout.count("usage: dmenet apply") == 2
 
 
 def test_results_and_maps_in_the_photos_own_folder_are_not_taken_for_photos(photo, tmp_path):
@@ -205,18 +204,45 @@ def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):
     write_png(tmp_path / "other.png", photo[1])
     arguments = ["magnify", str(photo[0]), str(tmp_path / "other.png")]
     assert command.main([*arguments, "-o", str(tmp_path), "--map", str(photo[2])]) == 1
-    assert "one photo" in capsys.readouterr().err
+    assert "need a folder of maps" in capsys.readouterr().err
 
 
-def test_predicts_with_the_weights_of_a_run(photo, tmp_path):
-    settings = config.PRESETS["tiny"].config
-    checkpoint = tf.train.Checkpoint(blur_estimation=build_blur_estimation(settings.network.width))
-    checkpoint.save(str(tmp_path / "run" / "best" / "ckpt"))
-    config.save(settings, tmp_path / "run" / "config.json")
-    weights = ("--weights", tmp_path / "run")
-    assert run("magnify", photo[0], tmp_path / "out", *weights, "--format", "jpg") == 0
+class LeftIsSharp:
+    """A network that finds 0 px in the left half of what it sees, and 3.5 px in the right."""
+
+    metadata, settings = Metadata("0", "paper", licence="for research"), {}
+
+    def __init__(self):
+        self.seen = []
+
+    def tile_side(self, height, width, wanted):
+        return 0
+
+    def labels(self, part):
+        self.seen.append(part.shape)
+        labels = np.full(part.shape[:2], 0.5, np.float32)
+        labels[:, : part.shape[1] // 2] = 0.0
+        return labels, self.metadata
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("options, seen", [((), (48, 64)), (("--max-side", 32), (32, 32))])
+def test_predicts_with_weights(photo, tmp_path, monkeypatch, capsys, options, seen):
+    path, pixels, _ = photo
+    network, opened = LeftIsSharp(), []
+    monkeypatch.setattr(backends, "open_local", lambda weights: opened.append(weights) or network)
+    arguments = ("--weights", path.parent, "--format", "jpg", *options)
+    assert run("magnify", path, tmp_path / "out", *arguments) == 0
+    assert opened == [str(path.parent)] and network.seen == [(*seen, 3)]
+    assert "note: for research" in capsys.readouterr().err
     data = (tmp_path / "out" / "photo.png.magnified.jpg").read_bytes()
-    assert Image.open(io.BytesIO(data)).size == (60, 40)
+    result = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+    assert result.shape == (40, 60, 3)
+    # Left as it was, but for JPEG; right blurred.
+    assert np.abs(result[:, :15] - pixels[:, :15]).mean() < 5
+    assert result[:, 45:].std() < 0.5 * pixels[:, 45:].std()
 
 
 def test_a_subjects_own_blur_is_told_and_taken_off():

@@ -18,6 +18,7 @@ from dmenet_tf.evaluation import opening
 from dmenet_tf.evaluation import runner as evaluation
 from dmenet_tf.evaluation.protocols import CUHK, DBD, SYNDOF
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.prediction import local
 from dmenet_tf.prediction.local import Predictor
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.predictor import Prediction
@@ -31,6 +32,12 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "small.npz"
     save_published(path, build_blur_estimation(0.03), encoding="paper")
     return path
+
+
+@pytest.fixture(scope="module")
+def predictor(weights):
+    """The network of `weights`, traced once."""
+    return Predictor(weights)
 
 
 @pytest.fixture
@@ -85,7 +92,10 @@ def test_a_whole_evaluation(cuhk, weights, tmp_path, capsys):
     assert "&lt;b&gt;second" in page and "<b>second" not in page
 
 
-def test_a_row_of_each_size_at_which_the_network_sees_the_photo(cuhk, weights, tmp_path, capsys):
+def test_a_row_of_each_size_at_which_the_network_sees_the_photo(
+    cuhk, weights, predictor, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(local, "Predictor", lambda path: predictor)
     out = tmp_path / "out"
     sizes = ("--max-side", "0", "20", "400")
     assert (
@@ -107,9 +117,8 @@ def test_a_row_of_each_size_at_which_the_network_sees_the_photo(cuhk, weights, t
     assert np.load(maps["20px"]).shape == (32, 40)
 
 
-def test_figures_are_those_of_the_predictors_maps(cuhk, weights, tmp_path):
+def test_figures_are_those_of_the_predictors_maps(cuhk, predictor, tmp_path):
     samples = evaluation.Samples(LabelledPhotos(cuhk), CUHK, progress=False)
-    predictor = Predictor(weights)
     protocol = CUHK
     row = evaluation.run_row(
         "run", predictor, samples, protocol, tmp_path / "cache", progress=False
@@ -236,10 +245,10 @@ def test_ready_made_pairs_of_any_encoding(tmp_path, capsys):
     assert float(oracle["mse_15"]) == pytest.approx(float(oracle["mse"]) * (14 / 15) ** 2)
 
 
-def test_embedded_scenes_need_no_data(weights, tmp_path, monkeypatch):
+def test_embedded_scenes_need_no_data(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "PROCEDURAL_SIDE_PX", 32)
     out = tmp_path / "out"
-    arguments = ["--protocol", "syndof", "--examples", "3", "--out", out, "--weights", weights]
+    arguments = ["--protocol", "syndof", "--examples", "3", "--out", out]
     assert run(*arguments) == 0
     assert len({row["image"] for row in rows_of(out / "images.csv")}) == 3
 
@@ -286,22 +295,26 @@ def test_refusals(arguments, message, capsys):
 
 
 def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
-    watch = "import sys; from dmenet_tf import evaluate\ntry: code = evaluate.main(sys.argv[1:])\n"
-    watch += "except SystemExit as stop: code = stop.code\n"
-    watch += "print('tensorflow' in sys.modules, code)"
-    for arguments, code in (
-        (["--help"], 0),
-        (["--protocol", "cuhk", "--data", "nowhere"], 1),
-        (["--protocol", "cuhk", "--weigths", "a"], 2),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", watch, *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "COLUMNS": "100"},
-        )
-        *text, last = done.stdout.splitlines()
-        assert last == f"False {code}", done.stderr
-        assert ("unknown option --weigths; did you mean --weights?" in done.stderr) == (code == 2)
-        if code == 0:
-            assert len(text) <= 40 and "runs/BDCS" in "".join(text)
+    code = """
+import sys
+from dmenet_tf import evaluate
+for line in sys.argv[1:]:
+    try:
+        print("code", evaluate.main(line.split()))
+    except SystemExit as stop:
+        print("code", stop.code)
+print("tensorflow" in sys.modules)
+"""
+    lines = ["--help", "--protocol cuhk --data nowhere", "--protocol cuhk --weigths a"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *lines],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert done.stdout.endswith("False\n"), done.stderr
+    assert re.findall(r"^code (.*)", done.stdout, re.MULTILINE) == ["0", "1", "2"]
+    shown = done.stdout.partition("code")[0]
+    assert len(shown.splitlines()) <= 41 and "runs/BDCS" in shown
+    assert shown.startswith("usage: dmenet evaluate")
+    assert "unknown option --weigths; did you mean --weights?" in done.stderr

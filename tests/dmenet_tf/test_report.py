@@ -113,24 +113,25 @@ def test_the_page_loads_nothing_and_escapes_names(tmp_path, protocol):
         decode(uri)
 
 
-def test_worst_first_and_as_many_pictures_as_asked_for(tmp_path):
+def test_the_worst_and_the_best_images_are_chosen_once():
+    assert report.worst_first([0.1, 0.5, 0.1, 0.9]) == [3, 1, 0, 2]
+    order = list("abcde")
+    assert report.ends(order, 2, 1) == ["a", "b", "e"]
+    assert report.ends(order, 2, 0) == ["a", "b"]
+    assert report.ends(order, 0, 2) == ["d", "e"]
+    assert report.ends(order, 4, 3) == report.ends(order, 9, 9) == order
+    assert report.ends(order, 0, 0) == []
+
+
+def test_the_page_shows_them_worst_first(tmp_path):
     samples, rows = regression(5)
-    protocol = SYNDOF
-
-    def cards(**options):
-        page = page_of(tmp_path, protocol, samples, rows, **options)
-        return re.findall(r"<h3>(image \d)", page)
-
+    page = page_of(tmp_path, SYNDOF, samples, rows, worst=2, best=1)
     errors = [m.figures["mse"] for m in rows[0].measured]
     by_error = [f"image {i}" for i in np.argsort(errors)[::-1]]
     assert by_error[0] == "image 4" and errors[0] < errors[4]
-    assert cards(worst=2, best=1) == [by_error[0], by_error[1], by_error[4]]
-    assert cards(worst=2, best=0) == by_error[:2]
-    assert cards(worst=9, best=9) == by_error
-    assert cards(worst=0, best=0) == []
-    page = page_of(tmp_path, protocol, samples, rows, worst=0, best=0)
-    listed = re.findall(r"<tr><td>(image \d)</td>", page)
-    assert listed == by_error
+    cards = re.findall(r"<h3>(image \d)", page)
+    assert cards == [by_error[0], by_error[1], by_error[4]]
+    assert re.findall(r"<tr><td>(image \d)</td>", page) == by_error
 
 
 def test_colours_of_decisions():

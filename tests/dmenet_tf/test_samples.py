@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_gen import pipeline
 from data_gen.io.images import DataFileError, write_png
@@ -152,19 +154,50 @@ def test_a_scene_that_cannot_be_read_keeps_its_error(tmp_path):
         rendered.read(0)
 
 
+class Numbered:
+    """Samples named by numbers; what is read is the number."""
+
+    def __init__(self, numbers, prefix="photo"):
+        self.numbers, self.prefix = list(numbers), prefix
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def name(self, index):
+        return f"{self.prefix}{self.numbers[index]:04d}"
+
+    def read(self, index):
+        return self.numbers[index]
+
+
 def test_names_choose():
-    class Numbered:
-        def __len__(self):
-            return 5
-
-        def name(self, index):
-            return f"photo{index:04d}"
-
-        def read(self, index):
-            return index
-
-    chosen = sets.chosen(Numbered(), "0002-0003")
+    chosen = sets.chosen(Numbered(range(5)), "0002-0003")
     assert [chosen.read(i) for i in range(len(chosen))] == [2, 3]
     assert chosen.name(0) == "photo0002"
     with pytest.raises(ValueError, match="photo0009"):
-        sets.chosen(Numbered(), ["photo0009"])
+        sets.chosen(Numbered(range(5)), ["photo0009"])
+
+
+@given(
+    numbers=st.sets(st.integers(0, 20_000), min_size=1, max_size=30),
+    first=st.integers(0, 20_000),
+    last=st.integers(0, 20_000),
+    digits=st.integers(1, 6),
+    prefix=st.sampled_from(["", "photo", "out_of_focus", "a1b"]),
+)
+def test_a_range_of_names_takes_the_numbers_within_in_their_order(
+    numbers, first, last, digits, prefix
+):
+    source = Numbered(numbers, prefix)
+    wanted = [number for number in source.numbers if first <= number <= last]
+    text = f"{first:0{digits}d}-{last:0{digits}d}"
+    for names in (text, prefix + text):
+        if wanted:
+            chosen = sets.chosen(source, names)
+            assert [chosen.read(i) for i in range(len(chosen))] == wanted
+        else:
+            with pytest.raises(ValueError, match="must match at least one photo"):
+                sets.chosen(source, names)
+    # Names that are given one by one are the same choice.
+    listed = [f"{prefix}{number:04d}" for number in wanted]
+    assert len(sets.chosen(source, listed)) == len(wanted)

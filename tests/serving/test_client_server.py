@@ -11,12 +11,15 @@ import pytest
 from PIL import Image
 
 from dmenet_tf.prediction.local import Predictor
+from serving import contract
 from serving.client import SIGMA_STEP_PX, Client, ClientOptions, RemotePredictor, ServingError
 from tests.support.fake_service import FakeService, brightness, serving
 from tests.support.rounding import tolerance
 from tests.support.server_process import ServerProcess
 
 pytest.importorskip("serving.server")
+from serving.exporting import publishing
+
 RNG = np.random.default_rng(0)
 
 
@@ -89,6 +92,18 @@ def test_a_reduced_photo_is_the_same_too(local, address, rounding):
         sigma_px = remote.sigma_px(image, max_side=100)
     # Half the size: twice the sigma, and twice its errors; the guided filter may double them.
     assert np.abs(sigma_px - expected).max() <= 4 * (SIGMA_STEP_PX / 2 + 7 * rounding)
+
+
+def test_the_recommended_size_goes_from_the_export_to_the_clients_map(
+    exported, local, rounding, tmp_path
+):
+    publishing.publish(exported[0], tmp_path / contract.MODEL_NAME, recommended_side=48)
+    image = photo(64, 96)
+    with serve(tmp_path) as server, RemotePredictor(f"127.0.0.1:{server.port}") as remote:
+        made = remote.predict(image)
+    assert (made.metadata.max_side, made.metadata.recommended_side) == (48, 48)
+    expected = local.sigma_px(image, max_side=48)
+    assert np.abs(made.sigma_px - expected).max() <= 4 * (SIGMA_STEP_PX / 2 + 7 * rounding)
 
 
 def test_what_the_server_says(address):

@@ -146,7 +146,7 @@ def test_a_refused_photo_is_skipped(tmp_path, address, service, photos, capsys):
     assert run(*command) == SKIPPED
     output = capsys.readouterr()
     assert "13 photos: 11 written, 2 unreadable" in output.out
-    assert "the server refuses it" in output.err and "no such photo" in output.err
+    assert "the server refused it" in output.err and "no such photo" in output.err
     assert run(*command) == SKIPPED  # only broken.png now
     assert "1 written, 11 already there, 1 unreadable" in capsys.readouterr().out
     check_maps(tmp_path / "out", photos)
