@@ -31,6 +31,23 @@ def colour_map(share) -> np.ndarray:
     return COLOURS(np.asarray(share, np.float32)[None], bytes=True)[0, ..., :3]
 
 
+# A map alone is written as indices into a palette, in a third of the time and bytes of RGB. Beside
+# the colours, the palette has greys from black to white, for the letters of the scale.
+COLOUR_STEPS, GREY_STEPS = 240, 16
+
+
+def palette() -> np.ndarray:
+    """The colours of `indexed`, and the greys: uint8 [COLOUR_STEPS + GREY_STEPS, 3]."""
+    colours = colour_map((np.arange(COLOUR_STEPS) + 0.5) / COLOUR_STEPS)
+    greys = np.rint(np.linspace(0, 255, GREY_STEPS)).astype(np.uint8)
+    return np.concatenate([colours, np.repeat(greys[:, None], 3, axis=1)])
+
+
+def indexed(share: np.ndarray) -> np.ndarray:
+    """Finite values -> indices of colours in `palette`, uint8; values beyond [0, 1] are clipped."""
+    return np.clip(share * np.float32(COLOUR_STEPS), 0, COLOUR_STEPS - 1).astype(np.uint8)
+
+
 # --- the range of the colours ----------------------------------------------------------------
 
 # Of 0 .. 7 px, the range of the network: a map that varies by less than this is flat, and must
@@ -103,13 +120,24 @@ def side_by_side(image: np.ndarray, sigma_px: np.ndarray, colours: ColourRange) 
 
 
 def with_scale(picture: np.ndarray, colours: ColourRange) -> np.ndarray:
-    """A picture uint8 [H, W, 3] with the scale of its colours to its right, where it is high
-    enough for one: [H, W + gap + scale, 3]. The picture keeps its place and its pixels."""
+    """A picture with the scale of its colours to its right, where it is high enough for one.
+
+    picture: RGB uint8 [H, W, 3], or indices of `palette` uint8 [H, W]. It keeps its place and its
+    pixels; the result is [H, W + gap + scale, ...].
+    """
     height = len(picture)
     if height < SCALE_MIN_HEIGHT_PX:
         return picture
-    gap = np.full((height, GAP_PX, 3), 255, np.uint8)
-    return np.concatenate([picture, gap, _scale(height, colours)], axis=1)
+    grey, (top, bottom, width) = _scale(height, colours)
+    bar = np.linspace(1.0, 0.0, bottom - top, dtype=np.float32)[:, None]
+    if picture.ndim == 2:
+        scale = COLOUR_STEPS + np.rint(grey / (255 / (GREY_STEPS - 1))).astype(np.uint8)
+        scale[top:bottom, :width] = indexed(bar)
+    else:
+        scale = np.repeat(grey[..., None], 3, axis=-1)
+        scale[top:bottom, :width] = colour_map(bar)
+    gap = np.full((height, GAP_PX, *picture.shape[2:]), 255, np.uint8)  # white in either form
+    return np.concatenate([picture, gap, scale], axis=1)
 
 
 def _letters(height: int) -> int:
@@ -121,25 +149,24 @@ def _scale_width(height: int) -> int:
     return 0 if height < SCALE_MIN_HEIGHT_PX else 4 * _letters(height)
 
 
-def _scale(height: int, colours: ColourRange) -> np.ndarray:
-    """A bar of the colours, the largest sigma on top, with ticks and the unit."""
+def _scale(height: int, colours: ColourRange) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Ticks and unit in black on white, uint8 [height, w], and the place of the bar of colours, the
+    largest sigma on top: its first row, the row below its last, its width from the left."""
     letters = _letters(height)
     font = ImageFont.load_default(letters)
     line = max(1, letters // 12)
-    picture = Image.new("RGB", (_scale_width(height), height), "white")
+    picture = Image.new("L", (_scale_width(height), height), "white")
     draw = ImageDraw.Draw(picture)
     # The unit is above the bar, and no number at its ends is cut off.
     top, bottom = round(1.25 * letters * len(UNIT) + 0.75 * letters), height - letters
     for row, word in enumerate(UNIT):
         draw.text((0, round(1.25 * letters * row)), word, "black", font)
-    bar = np.linspace(1.0, 0.0, bottom - top)
-    picture.paste(Image.fromarray(np.repeat(colour_map(bar)[:, None], letters, axis=1)), (0, top))
     count = max(1, min(8, (bottom - top) // (2 * letters)))
     for value in ticks(*colours, count):
         row = bottom - 1 - round(float(colours.share(value)) * (bottom - top - 1))
         draw.line((letters, row, round(1.4 * letters), row), "black", line)
         draw.text((round(1.6 * letters), row), f"{value:g}", "black", font, anchor="lm")
-    return np.asarray(picture)
+    return np.array(picture), (top, bottom, letters)
 
 
 # --- panels of several examples ----------------------------------------------------------------
