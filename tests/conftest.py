@@ -58,6 +58,16 @@ def scenes(tmp_path):
     return tmp_path / "scenes"
 
 
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory):
+    """The folder of a run of a few steps on embedded data. Trained once, not to be changed."""
+    from dmenet_tf import train
+
+    run = tmp_path_factory.mktemp("runs") / "demo"
+    assert train.main(["--preset", "tiny", "--run", str(run)]) == 0
+    return run
+
+
 def _exported(factory, encoding, licence=""):
     from dmenet_tf.networks import build_blur_estimation
     from dmenet_tf.weights.load import TrainedModel

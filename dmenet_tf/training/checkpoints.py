@@ -2,7 +2,11 @@
 
     RUN/config.json      the resolved configuration (`config.py`)
     RUN/checkpoints/     the last N, with everything that training needs
-    RUN/best/            the one with the lowest validation error
+    RUN/best/            the one that validated best
+
+Besides the networks and optimizers a checkpoint holds the moving statistics of the domain that
+inference does not take and, where the run keeps one, the average of B's weights, which is what
+`load_blur_estimation` gives. Those of earlier versions hold neither, and load all the same.
 
 TensorFlow writes a checkpoint under a temporary name and names it in the folder's `checkpoint`
 file last, so an interrupted save leaves the one before it in force.
@@ -15,7 +19,8 @@ import tensorflow as tf
 
 from dmenet_tf import config as configuration
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.training.trainer import Trainer
+from dmenet_tf.training.averages import Average, Statistics
+from dmenet_tf.training.trainer import Trainer, encoder_layers
 
 CONFIG_FILE = "config.json"
 LATEST, BEST = "checkpoints", "best"
@@ -36,8 +41,11 @@ class Checkpoints:
             "sharpness": networks.sharpness,
             "discriminator": networks.discriminator,
             "discriminator_optimizer": trainer.discriminator_optimizer,
+            "other_statistics": trainer.other_statistics,
+            "average": trainer.average,
         }
-        checkpoint = tf.train.Checkpoint(**{k: v for k, v in parts.items() if v is not None})
+        self._parts = {k: v for k, v in parts.items() if v is not None}
+        checkpoint = tf.train.Checkpoint(**self._parts)
         self.step = trainer.step
         self._latest = tf.train.CheckpointManager(checkpoint, str(run / LATEST), max_to_keep=keep)
         self._best = tf.train.CheckpointManager(checkpoint, str(run / BEST), max_to_keep=1)
@@ -51,7 +59,7 @@ class Checkpoints:
         return self._latest.save(checkpoint_number=self.step)
 
     def save_if_best(self, error: float) -> bool:
-        """Keeps this state as the best one if `error` (validation MSE) is the lowest so far."""
+        """Keeps this state as the best one if `error`, the validation's, is the lowest so far."""
         if not error < float(self.best_error):
             return False
         self.best_error.assign(error)
@@ -62,7 +70,11 @@ class Checkpoints:
         """Restores the latest checkpoint, all of it, and returns its step; 0 without one."""
         if self.latest is None:
             return 0
-        status = self._latest.checkpoint.restore(self.latest)
+        checkpoint = self._latest.checkpoint
+        if not _holds(self.latest, "other_statistics"):
+            kept = {k: v for k, v in self._parts.items() if k != "other_statistics"}
+            checkpoint = tf.train.Checkpoint(**kept)
+        status = checkpoint.restore(self.latest)
         status.assert_existing_objects_matched()
         return int(self.step)
 
@@ -74,9 +86,31 @@ def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, con
     Raises FileNotFoundError where the folder holds no run or no checkpoint.
     """
     path, config = _find(Path(run), which)
-    model = build_blur_estimation(config.network.width)
-    _restore(path, blur_estimation=model)
+    model = build_blur_estimation(*config.network.widths)
+    _restore_blur_estimation(path, config, model)
     return model, config
+
+
+def _restore_blur_estimation(path, config, model, **others) -> None:
+    """Reads B into `model`: the average of its weights where the run keeps one."""
+    if not config.training.average:
+        _restore(path, blur_estimation=model, **others)
+        return
+    encoder = encoder_layers(model)
+    before = [layer.trainable for layer in encoder]
+    for layer in encoder:  # the average follows what the run trained
+        layer.trainable = not config.network.freeze_encoder
+    statistics = Statistics(model) if _holds(path, "other_statistics") else None
+    average = Average(model, config.training.average, statistics)
+    for layer, trainable in zip(encoder, before, strict=True):
+        layer.trainable = trainable
+    _restore(path, blur_estimation=model, average=average, **others)
+    average.put_into_model()
+
+
+def _holds(path, part: str) -> bool:
+    """Whether a checkpoint holds a part, which those of earlier versions may not."""
+    return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
 
 
 def restore_networks(run: Path, networks, which: str = BEST) -> configuration.Config:
@@ -86,15 +120,25 @@ def restore_networks(run: Path, networks, which: str = BEST) -> configuration.Co
     run is of another width.
     """
     path, config = _find(Path(run), which)
-    theirs, ours = config.network.width, networks.blur_estimation.get_layer("conv1_1").filters
-    if build_blur_estimation(theirs).get_layer("conv1_1").filters != ours:
-        raise ValueError(f"network.width must be that of the weights, {theirs} of {run}")
-    parts = {"blur_estimation": networks.blur_estimation}
+    theirs, ours = config.network.widths, networks.blur_estimation
+    if _channels(build_blur_estimation(*theirs)) != _channels(ours):
+        width = (
+            theirs[0] if theirs[0] == theirs[1] else f"{theirs[0]} and decoder_width {theirs[1]}"
+        )
+        raise ValueError(f"network.width must be that of the weights, {width} of {run}")
+    parts = {}
     for letter, name in (("D", "discriminator"), ("S", "sharpness")):
-        if letter in config.network.parts and getattr(networks, name) is not None:
-            parts[name] = getattr(networks, name)
-    _restore(path, **parts)
+        mine = getattr(networks, name)
+        if letter in config.network.parts and mine is not None:
+            published = config.network.sharpness_network == "published"
+            if letter == "D" or published == (mine.name == "sharpness_calibration"):
+                parts[name] = mine
+    _restore_blur_estimation(path, config, ours, **parts)
     return config
+
+
+def _channels(model) -> tuple[int, int]:
+    return tuple(model.get_layer(name).filters for name in ("conv1_1", "final_conv1"))
 
 
 def _find(run: Path, which: str) -> tuple[str, configuration.Config]:

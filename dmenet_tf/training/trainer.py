@@ -2,13 +2,17 @@
 
 A batch is a dict of float32 tensors, images RGB in [0, 1]:
 `synthetic` [N, H, W, 3] with `defocus` [N, H, W, 1]; `labelled` [N, H, W, 3] with `blurred`
-[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16.
+[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16. In place of
+images a tuple of the encoder's features may stand (`cached_features.py`), where D has no part.
 
-A step runs B forward ONCE on each domain, each in its own batch-norm batch; the moving statistics
-of B follow the synthetic one. D learns from those features with the gradient stopped; then L_g is
-taken through the updated D, and B and S follow.
+A step runs B forward ONCE on each domain that a loss needs, each in its own batch-norm batch. The
+moving statistics of B follow the domain that `NetworkConfig.statistics` names, those kept beside it
+the other of the two (`averages.py`). D learns from the features with the gradient stopped; then L_g
+is taken through the updated D, and B and S follow.
 """
 
+import contextlib
+import re
 from typing import NamedTuple
 
 import keras
@@ -16,8 +20,10 @@ import tensorflow as tf
 
 from dmenet_tf import networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
-from dmenet_tf.networks.layers import moving_statistics_kept
-from dmenet_tf.training import keras_versions, losses
+from dmenet_tf.networks.layers import moving_statistics_into
+from dmenet_tf.training import cached_features, keras_versions, losses
+from dmenet_tf.training.averages import Average, Statistics
+from dmenet_tf.training.schedules import LearningRate
 
 REAL = ("labelled", "unlabelled")
 AUXILIARY = tuple(f"aux{level}" for level in range(5))
@@ -33,18 +39,30 @@ class Networks(NamedTuple):
 
 
 def build_networks(config: NetworkConfig) -> Networks:
-    """Builds the networks of `config.parts`, with VGG19's weights in B's encoder and in C."""
-    parts, width = config.parts, config.width
+    """Builds the networks of `config.parts`, with VGG19's weights in B's encoder and in C.
+
+    C has the encoder's width, D and S the decoder's.
+    """
+    parts, (encoder, decoder) = config.parts, config.widths
+    calibration = networks.SHARPNESS_NETWORKS[config.sharpness_network]
     built = Networks(
-        networks.build_blur_estimation(width),
-        networks.build_domain_discriminator(width) if "D" in parts else None,
-        networks.build_content_preservation(width) if "C" in parts else None,
-        networks.build_sharpness_calibration(width) if "S" in parts else None,
+        networks.build_blur_estimation(encoder, decoder),
+        networks.build_domain_discriminator(decoder) if "D" in parts else None,
+        networks.build_content_preservation(encoder) if "C" in parts else None,
+        calibration(decoder) if "S" in parts else None,
     )
     for model in (built.blur_estimation, built.content):
         if model is not None:
             networks.load_vgg19_weights(model, config.vgg_weights)
+    if config.freeze_encoder:
+        for layer in encoder_layers(built.blur_estimation):
+            layer.trainable = False
     return built
+
+
+def encoder_layers(model: keras.Model) -> list:
+    """VGG19's convolutions in B."""
+    return [layer for layer in model.layers if re.fullmatch(r"conv\d_\d", layer.name)]
 
 
 def loss_weights(config: LossConfig) -> dict[str, float]:
@@ -54,6 +72,7 @@ def loss_weights(config: LossConfig) -> dict[str, float]:
         **dict.fromkeys(AUXILIARY, config.lambda_aux),
         "content": config.lambda_content,
         "sharpness": config.lambda_sharpness,
+        "sharpness_aux": config.lambda_sharpness_aux,
         "adversarial": config.lambda_adversarial,
         "d_synthetic": config.lambda_discriminator,
         # L_d takes the mean over the two real domains.
@@ -63,8 +82,13 @@ def loss_weights(config: LossConfig) -> dict[str, float]:
 
 
 def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables):
-    schedule = keras.optimizers.schedules.ExponentialDecay(
-        config.learning_rate, steps_per_epoch * config.decay_epochs, config.decay, staircase=True
+    schedule = LearningRate(
+        config.learning_rate,
+        config.schedule,
+        config.steps,
+        steps_per_epoch * config.decay_epochs,
+        config.decay,
+        config.warmup_steps,
     )
     optimizer = keras.optimizers.Adam(schedule, beta_1=config.beta_1)
     if config.precision == "mixed_float16":
@@ -74,7 +98,10 @@ def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables):
 
 
 class Trainer:
-    """The networks, their two optimizers and the step counter, updated by `train_step`."""
+    """The networks, their two optimizers and the step counter, updated by `train_step`.
+
+    `statistics`: the domain that B's own moving statistics follow, `synthetic` or `photos`.
+    """
 
     def __init__(
         self,
@@ -82,9 +109,21 @@ class Trainer:
         weights: LossConfig,
         training: TrainingConfig,
         steps_per_epoch: int,
+        statistics: str = "synthetic",
     ):
         self.networks = networks
         self.weights = weights
+        self.real = REAL[: 2 if networks.discriminator is not None else 1]
+        if networks.discriminator is None and networks.sharpness is None:
+            self.real = ()
+        self.statistics = statistics
+        self.other_statistics = Statistics(networks.blur_estimation) if self.real else None
+        self._decoder = None
+        self.average = None
+        if training.average:
+            self.average = Average(
+                networks.blur_estimation, training.average, self.other_statistics
+            )
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.generator_variables = list(networks.blur_estimation.trainable_variables)
         if networks.sharpness is not None:
@@ -115,21 +154,28 @@ class Trainer:
             if model is not None
         }
 
+    @contextlib.contextmanager
+    def for_inference(self, statistics: str | None = None):
+        """Within it, B is what inference takes: its average where one is kept.
+
+        `statistics`: the domain to normalise by where it is not the run's own choice.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.average is not None:
+                stack.enter_context(self.average.in_force())
+            if statistics not in (None, self.statistics):
+                stack.enter_context(self.other_statistics.in_force())
+            yield self.networks.blur_estimation
+
     # --- the step ------------------------------------------------------------------------
 
     def _train_step(self, batch: dict) -> dict:
         """Updates D, then B and S. Returns the unweighted losses, L_g, L_d and D's accuracy."""
-        estimate = self.networks.blur_estimation
-        adversarial = self.networks.discriminator is not None
         report = {}
         with tf.GradientTape() as tape:
-            synthetic = estimate(batch["synthetic"], training=True)
-            real = {}
-            if adversarial:
-                # Normalised by their own batches; what inference normalises by stays that of the
-                # domain with exact maps (a mixture errs more on it, and no less on photos).
-                with moving_statistics_kept():
-                    real = {name: estimate(batch[name], training=True) for name in REAL}
+            synthetic = self._estimate(batch, "synthetic")
+            real = {name: self._estimate(batch, name) for name in self.real}
+            if self.networks.discriminator is not None:
                 with tape.stop_recording():
                     report |= self._update_discriminator(synthetic, real)
             named = self._map_losses(synthetic, batch["defocus"])
@@ -137,18 +183,42 @@ class Trainer:
             total = self._total(named)
             scaled = keras_versions.scale_loss(self.generator_optimizer, total)
         self._update_generator(tape, scaled)
-        self.step.assign_add(1)
+        self._end_step()
         return named | report | {"L_g": total}
+
+    def _estimate(self, batch: dict, domain: str) -> dict:
+        """B on one domain's images, normalised by their own batch, which statistics follow.
+
+        Two domains are followed, the synthetic one and labelled photos. A mixture of them would
+        suit neither, and unlabelled photos resemble the labelled ones.
+        """
+        own = {"synthetic": "synthetic", "photos": "labelled"}[self.statistics]
+        if domain == own:
+            followers = None
+        elif domain == "unlabelled":
+            followers = {}
+        else:
+            followers = self.other_statistics.followers()
+        model = self.networks.blur_estimation
+        if isinstance(batch[domain], tuple):
+            model = self._decoder = self._decoder or cached_features.split(model)[1]
+        with moving_statistics_into(followers):
+            return model(batch[domain], training=True)
+
+    def _end_step(self) -> None:
+        if self.average is not None:
+            self.average.follow(self.step)
+        self.step.assign_add(1)
 
     def _pretrain_step(self, batch: dict) -> dict:
         """Updates B alone, from its map and its auxiliary heads on synthetic images."""
         with tf.GradientTape() as tape:
-            synthetic = self.networks.blur_estimation(batch["synthetic"], training=True)
+            synthetic = self._estimate(batch, "synthetic")
             named = self._map_losses(synthetic, batch["defocus"])
             total = self._total(named)
             scaled = keras_versions.scale_loss(self.generator_optimizer, total)
         self._update_generator(tape, scaled)
-        self.step.assign_add(1)
+        self._end_step()
         return named | {"L_g": total}
 
     # --- L_d -----------------------------------------------------------------------------
@@ -195,6 +265,8 @@ class Trainer:
         if networks.sharpness is not None:
             logits = networks.sharpness(real["labelled"]["defocus"], training=True)
             named["sharpness"] = losses.sharpness_loss(logits, batch["blurred"])
+            if self.weights.lambda_sharpness_aux:
+                named["sharpness_aux"] = self._auxiliary_sharpness(real["labelled"], batch)
         if networks.discriminator is not None:
             fooled = [
                 losses.adversarial_loss(networks.discriminator(outputs["feature"], training=True))
@@ -202,6 +274,14 @@ class Trainer:
             ]
             named["adversarial"] = tf.add_n(fooled) / len(fooled)
         return named
+
+    def _auxiliary_sharpness(self, labelled: dict, batch: dict) -> tf.Tensor:
+        terms = []
+        for name in AUXILIARY:
+            logits = self.networks.sharpness(labelled[name], training=True)
+            label = losses.resize_nearest(batch["blurred"], tf.shape(logits)[1:3])
+            terms.append(losses.sharpness_loss(logits, label))
+        return tf.add_n(terms) / len(terms)
 
     def _total(self, named: dict) -> tf.Tensor:
         weights = loss_weights(self.weights)

@@ -1,20 +1,24 @@
 """What a run is judged by while it trains: held-out synthetic examples and labelled photos."""
 
+import cv2
 import numpy as np
 
 from dmenet_tf.evaluation import metrics
 from dmenet_tf.prediction.local import predict_defocus
+
+PHOTO_FIGURES = ("photo_accuracy", "photo_ap", "photo_best")
 
 
 class Validation:
     """Held-out examples, kept in memory, and the figures of a model on them.
 
     images [N, S, S, 3] and defocus [N, S, S, 1] float32; `labelled`: None, or a source of
-    (image uint8 [H, W, 3], blurred float32 [H, W]).
+    (image uint8 [H, W, 3], blurred float32 [H, W]), whose photos the model sees with their longer
+    side reduced to `side` px (0: at their own size); its map is enlarged back to the photo.
     """
 
-    def __init__(self, images: np.ndarray, defocus: np.ndarray, labelled=None):
-        self.images, self.defocus, self.labelled = images, defocus, labelled
+    def __init__(self, images: np.ndarray, defocus: np.ndarray, labelled=None, side: int = 0):
+        self.images, self.defocus, self.labelled, self.side = images, defocus, labelled, side
         self.constant_mse = metrics.best_constant_mse(defocus)
 
     def predict(self, model) -> np.ndarray:
@@ -25,8 +29,9 @@ class Validation:
         """Figures on both sets; `predicted` is what `predict` gave for the same weights.
 
         `mse`, `mae` and `mse_of_constant` (`mse` over the best constant map's) on synthetic
-        examples; `photo_accuracy` (Lee et al., section 4.2) and `photo_ap` (average precision of
-        "blurred", mean over photos) on labelled photos.
+        examples. On labelled photos, means over photos: `photo_accuracy` (Lee et al., section
+        4.2), `photo_ap` (average precision of "blurred") and `photo_best` (accuracy at the
+        photo's best threshold).
         """
         figures = {
             "mse": metrics.mean_squared_error(predicted, self.defocus),
@@ -38,15 +43,42 @@ class Validation:
             figures |= self._measure_photos(model)
         return figures
 
+    def error(self, figures: dict[str, float], best_by: str) -> float:
+        """What the best checkpoint has least of: `mse`, or 1 - the mean of the photos' figures."""
+        if best_by == "mse":
+            return figures["mse"]
+        return 1.0 - float(np.mean([figures[name] for name in PHOTO_FIGURES if name in figures]))
+
     def _measure_photos(self, model) -> dict[str, float]:
-        accuracy, precision = [], []
+        named = {name: [] for name in PHOTO_FIGURES}
         for index in range(len(self.labelled)):
             image, blurred = self.labelled.read(index)
-            defocus = predict_defocus(model, image[None].astype(np.float32) / 255.0)[0, ..., 0]
-            accuracy.append(metrics.blur_accuracy(defocus, blurred))
+            defocus = self._map_of_photo(model, image)
+            named["photo_accuracy"].append(metrics.blur_accuracy(defocus, blurred))
+            named["photo_best"].append(best_accuracy(defocus, blurred))
             if blurred.any():  # precision of a class that is absent is not defined
-                precision.append(metrics.average_precision(defocus, blurred))
-        figures = {"photo_accuracy": float(np.mean(accuracy))}
-        if precision:
-            figures["photo_ap"] = float(np.mean(precision))
-        return figures
+                named["photo_ap"].append(metrics.average_precision(defocus, blurred))
+        return {name: float(np.mean(values)) for name, values in named.items() if values}
+
+    def _map_of_photo(self, model, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        scale = self.side / max(height, width)
+        if 0 < scale < 1:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        defocus = predict_defocus(model, image[None].astype(np.float32) / 255.0)[0, ..., 0]
+        return cv2.resize(defocus, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def best_accuracy(defocus, blurred) -> float:
+    """The largest share of pixels of one image that any threshold gets right.
+
+    A pixel is blurred above the threshold, as in `metrics.blur_accuracy`; equal values stay on one
+    side. Both [H, W], `blurred` binary.
+    """
+    order = np.argsort(defocus, axis=None)
+    values, truth = np.ravel(defocus)[order], np.ravel(blurred)[order] > 0.5
+    # Right if the first k of the sorted pixels are called sharp: sharp ones below, blurred above.
+    right = np.concatenate([[0], np.cumsum(~truth) - np.cumsum(truth)]) + truth.sum()
+    between = np.concatenate([[True], values[1:] > values[:-1], [True]])
+    return float(right[between].max() / truth.size)

@@ -23,10 +23,12 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.training.checkpoints import BEST, load_blur_estimation, restore_networks
 from dmenet_tf.weights.published import (
     load_published,
+    published_about,
     published_encoding,
     published_names,
     published_parts,
-    published_width,
+    published_widths,
+    save_published,
 )
 
 AUTHORS_TERMS = (
@@ -50,6 +52,10 @@ class TrainedModel:
     """Short hash of B's weights and encoding: equal for equal maps, wherever they are stored."""
     licence: str = ""
     """Terms to keep in mind, where they are not those of your own training."""
+    recommended_side: int = 0
+    """Longer side in pixels at which the model should see a photo; 0: the photo's own size."""
+    statistics: str = ""
+    """Domain whose moving statistics it normalises by, `synthetic` or `photos`; empty: unknown."""
 
 
 def load_weights(path, which: str = BEST) -> TrainedModel:
@@ -63,17 +69,34 @@ def load_weights(path, which: str = BEST) -> TrainedModel:
     path = Path(path)
     if path.is_dir():
         model, config = load_blur_estimation(path, which)
-        encoding = config.network.label_encoding
-        tuned = bool(config.network.weights) and encoding == "released"
+        network = config.network
+        encoding = network.label_encoding
+        tuned = bool(network.weights) and encoding == "released"
         licence = AUTHORS_TERMS if tuned else ""
+        more = network.recommended_side, network.statistics
     elif path.is_file():
-        model = build_blur_estimation(published_width(path))
+        model = build_blur_estimation(*published_widths(path))
         load_published(path, model)
-        encoding = published_encoding(path)
-        licence = AUTHORS_TERMS if encoding == "released" else ""
+        encoding, about = published_encoding(path), published_about(path)
+        licence = about.get("licence", AUTHORS_TERMS if encoding == "released" else "")
+        more = int(about.get("recommended_side", 0)), about.get("statistics", "")
     else:
         raise _missing(path)
-    return TrainedModel(model, encoding, str(path), _identity(model, encoding), licence)
+    return TrainedModel(model, encoding, str(path), _identity(model, encoding), licence, *more)
+
+
+def save_weights(path, trained: TrainedModel, licence: str = "") -> None:
+    """Writes B as one compressed .npz of float16, with all that `load_weights` tells of it.
+
+    `licence`: terms to travel with the file; empty: those that `trained` has.
+    Raises ValueError for a weight that float16 cannot hold.
+    """
+    about = {
+        "recommended_side": trained.recommended_side,
+        "statistics": trained.statistics,
+        "licence": licence or trained.licence,
+    }
+    save_published(path, trained.model, encoding=trained.encoding, about=about, dtype=np.float16)
 
 
 def start_from(path, networks) -> str:

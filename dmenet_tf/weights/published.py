@@ -5,12 +5,16 @@ A published file holds B, S and D in arrays of float32 named like
 `W_conv2d`, its bias `b_conv2d`; a batch normalisation has `beta`, `moving_mean`, `moving_variance`.
 The authors' file is of width 1.0.
 
+Files that we write may hold float16 and, in `dmenet_tf/about`, a JSON object with what must be
+known of the weights (`load.py`); the authors' file holds neither.
+
 The published network's map has its own unit, the encoding `released` of `data_gen.optics`:
 sigma_px = max(0, (15 * defocus - 1) / 2). A file that we write of a network with another unit names
 it in an array more, `dmenet_tf/encoding`; a file without it is `released`.
 """
 
 import contextlib
+import json
 import re
 import zipfile
 import zlib
@@ -49,7 +53,13 @@ _MODELS = {
 _VARIABLES = {"kernel": "W_conv2d", "bias": "b_conv2d"}
 _OWN = "dmenet_tf/"  # what we add to a file; nothing of the authors' is called so
 _ENCODING = f"{_OWN}encoding"
-_ENDS = ("conv1_1", "conv5_4")  # of 64 and 512 channels at width 1.0
+_ABOUT = f"{_OWN}about"
+# Biases that tell the widths: of 64 and 512 channels at encoder width 1.0, 64 and 256 at decoder
+# width 1.0.
+_ENCODER_ENDS = tuple(
+    f"main_net/defocus_net/encoder/{name}/b_conv2d:0" for name in ("conv1_1", "conv5_4")
+)
+_DECODER_ENDS = tuple(f"{_DECODER}/{name}/b_conv2d:0" for name in ("u0/c_init", "u3/c1"))
 
 
 def published_names(model):
@@ -105,14 +115,37 @@ def published_encoding(path) -> str:
     return encoding
 
 
-def published_width(path) -> float:
-    """The width of a published file's B: 1.0, the authors', unless its encoder fits another."""
-    first, last = (f"main_net/defocus_net/encoder/{name}/b_conv2d:0" for name in _ENDS)
-    arrays = _read(path, lambda name: name in (first, last))
-    if len(arrays) < 2 or arrays[first].ndim != 1 or arrays[last].ndim != 1:
-        return 1.0
-    width = arrays[last].size / 512
-    return width if width > 0 and scaled(64, width) == arrays[first].size else 1.0
+def published_about(path) -> dict:
+    """What a file says about its weights; an empty dict where it says nothing."""
+    arrays = _read(path, lambda name: name == _ABOUT)
+    try:
+        about = json.loads(str(arrays.get(_ABOUT, "{}")))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{_ABOUT} must be a JSON object; received {path}: {error}") from None
+    if not isinstance(about, dict):
+        raise ValueError(f"{_ABOUT} must be a JSON object; received {path}: {about!r}")
+    return about
+
+
+def published_widths(path) -> tuple[float, float]:
+    """Widths of a published file's encoder and decoder: 1.0 unless the arrays fit another."""
+    arrays = _read(path, lambda name: name in _ENCODER_ENDS + _DECODER_ENDS)
+    encoder = _width(arrays, _ENCODER_ENDS, 512, 1.0)
+    # Rounded channels fit several widths: both have one where they can.
+    decoder = _width(arrays, _DECODER_ENDS, 256, encoder)
+    return encoder, decoder
+
+
+def _width(arrays, ends, channels, expected) -> float:
+    """The width that gives two biases their sizes, `expected` where it does or none does."""
+    biases = [arrays.get(name) for name in ends]
+    if any(bias is None or bias.ndim != 1 for bias in biases):
+        return expected
+    first, last = (bias.size for bias in biases)
+    for width in (expected, last / channels):
+        if width > 0 and (scaled(64, width), scaled(channels, width)) == (first, last):
+            return width
+    return expected
 
 
 def _read(path, wanted) -> dict[str, np.ndarray]:
@@ -143,22 +176,39 @@ def published_parts(path) -> set[str]:
     }
 
 
-def save_published(path, blur_estimation, discriminator=None, sharpness=None, *, encoding):
+def save_published(
+    path,
+    blur_estimation,
+    discriminator=None,
+    sharpness=None,
+    *,
+    encoding,
+    about=None,
+    dtype=np.float32,
+):
     """Writes the models given under the published names; `path` appears only when complete.
 
-    `encoding`: what B's map means, a key of `data_gen.optics.ENCODINGS`; `released` gives exactly
-    the authors' layout.
+    Args:
+        encoding: what B's map means, a key of `data_gen.optics.ENCODINGS`; `released` gives
+            exactly the authors' layout.
+        about: dict of what is to be known of the weights (`published_about`).
+        dtype: float16 halves the file, which is compressed then; it rounds weights by 0.05 %.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}; received {encoding!r}")
     models = [model for model in (blur_estimation, discriminator, sharpness) if model is not None]
-    arrays = {name: np.asarray(variable) for name, variable in _all_names(models).items()}
+    arrays = {name: np.asarray(variable, dtype) for name, variable in _all_names(models).items()}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError(f"weights must be finite as {np.dtype(dtype)}; received others for {path}")
     if encoding != "released":
         arrays[_ENCODING] = np.array(encoding)
+    if about:
+        arrays[_ABOUT] = np.array(json.dumps(about))
+    save = np.savez_compressed if np.dtype(dtype) == np.float16 else np.savez
 
     def write(temporary):
         with temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            save(file, **arrays)
 
     write_atomic(path, write)
 

@@ -17,8 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf.config import PRESETS
 from dmenet_tf.data import streams as datasets
+from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.trainer import REAL, Trainer, build_networks
 
 ROUNDS = 8

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dmenet_tf import config as configuration
-from dmenet_tf.config import PRESETS
+from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints, load_blur_estimation
 from tests.support.training import make_batch, make_trainer
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dmenet_tf import config as configuration
-from dmenet_tf.config import PRESETS, Config, DataConfig, NetworkConfig
+from dmenet_tf.config import Config, DataConfig, NetworkConfig
+from dmenet_tf.presets import PRESETS
 from dmenet_tf.train import parse
 
 
@@ -57,6 +58,15 @@ def broken(**sections):
         (broken(loss={"lambda_aux": -1}), "loss.lambda_aux must be finite and not negative"),
         (broken(network={"vgg_weights": "imagenet"}), "must be 'none' unless network.width is 1"),
         (broken(training={"pretrain_steps": 7}), "pretrain_steps must lie between 0 and"),
+        (broken(training={"warmup_steps": 6}), "warmup_steps must lie between 0 and"),
+        (broken(training={"average": 1.0}), r"average must lie in \[0, 1\); received 1.0"),
+        (broken(training={"windows": [32, 40]}), "windows must be multiples of 16; received"),
+        (broken(training={"cached_crops": 2}), "cached_crops needs network.freeze_encoder"),
+        (broken(data={"disc_share": 1.5}), r"disc_share must lie in \[0, 1\]; received 1.5"),
+        (broken(data={"synthetic_scale": [0.5, 1.2]}), "synthetic_scale must be two numbers"),
+        (broken(data={"photo_side": [300, 200]}), "photo_side must be two numbers, 16 <= low"),
+        (broken(network={"parts": "B", "statistics": "photos"}), "only where D or S is trained"),
+        (broken(network={"decoder_width": 5}), r"decoder_width must lie in \(0, 4\]"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, values, message):
@@ -96,3 +106,9 @@ def test_field_names_are_unique_across_sections():
     # The command line drops the section's name, so two fields must never share theirs.
     names = [name for section in configuration.to_dict(Config()).values() for name in section]
     assert len(names) == len(set(names))
+
+
+def test_encoder_and_decoder_take_the_width_unless_they_have_their_own():
+    assert NetworkConfig(width=0.25, vgg_weights="none").widths == (0.25, 0.25)
+    config = NetworkConfig(encoder_width=1.0, decoder_width=0.25, width=0.5, vgg_weights="a.npz")
+    assert config.widths == (1.0, 0.25)

@@ -9,13 +9,13 @@ import tensorflow as tf
 from data_gen.optics import ENCODINGS
 from dmenet_tf import config as configuration
 from dmenet_tf import train
-from dmenet_tf.config import PRESETS
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.checkpoints import Checkpoints
 from dmenet_tf.training.trainer import Trainer, build_networks
 from dmenet_tf.weights import published
-from dmenet_tf.weights.load import load_weights, start_from
+from dmenet_tf.weights.load import TrainedModel, load_weights, save_weights, start_from
 from dmenet_tf.weights.published import published_names, save_published
 
 WIDTH = 0.03
@@ -215,4 +215,44 @@ def test_the_width_of_a_file_is_told_from_its_encoder(tmp_path):
         built = load_weights(tmp_path / "w.npz").model
         assert built.get_layer("conv5_4").filters == round(512 * width)
     np.savez(tmp_path / "none.npz", a=np.zeros(1))
-    assert published.published_width(tmp_path / "none.npz") == 1.0
+    assert published.published_widths(tmp_path / "none.npz") == (1.0, 1.0)
+
+
+def test_encoder_and_decoder_of_a_file_have_widths_of_their_own(tmp_path):
+    for widths in ((0.125, 0.25), (0.25, 0.0625), (0.1, 0.1)):
+        save_published(tmp_path / "w.npz", build_blur_estimation(*widths), encoding="paper")
+        built = load_weights(tmp_path / "w.npz").model
+        ends = [built.get_layer(name).filters for name in ("conv5_4", "level3_conv1")]
+        assert ends == [round(512 * widths[0]), round(256 * widths[1])]
+
+
+def test_saved_weights_tell_what_must_be_known(tmp_path, b):
+    trained = TrainedModel(b, "paper", "runs/some", "0" * 12, "", 320, "photos")
+    save_weights(tmp_path / "w.npz", trained, licence="research use")
+    loaded = load_weights(tmp_path / "w.npz")
+    assert (loaded.encoding, loaded.recommended_side, loaded.statistics, loaded.licence) == (
+        "paper", 320, "photos", "research use",
+    )  # fmt: skip
+    for mine, read in zip(b.get_weights(), loaded.model.get_weights(), strict=True):
+        # float16 has 11 bits: half a step is 2^-11 of the value, or 2^-25 among the smallest.
+        np.testing.assert_allclose(read, mine, rtol=2**-11, atol=2**-25)
+    plain = tmp_path / "plain.npz"
+    save_published(plain, b, encoding="paper")
+    # Half, and what the names of 200 arrays take.
+    assert (tmp_path / "w.npz").stat().st_size < 0.7 * plain.stat().st_size
+    assert load_weights(plain).recommended_side == 0
+
+
+def test_weights_beyond_float16_are_refused(tmp_path):
+    model = build_blur_estimation(WIDTH)
+    model.get_layer("final_conv3").bias.assign([1e5])
+    with pytest.raises(ValueError, match="finite as float16"):
+        save_weights(tmp_path / "w.npz", TrainedModel(model, "paper", "runs/some", "0" * 12))
+    assert not (tmp_path / "w.npz").exists()
+
+
+@pytest.mark.parametrize("about", ["{", "[1]"])
+def test_what_a_file_says_of_itself_must_be_an_object(tmp_path, about):
+    np.savez(tmp_path / "w.npz", **{"dmenet_tf/about": np.array(about)})
+    with pytest.raises(ValueError, match="must be a JSON object; received .*w.npz"):
+        published.published_about(tmp_path / "w.npz")

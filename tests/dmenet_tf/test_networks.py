@@ -9,6 +9,7 @@ from dmenet_tf.networks import (
     build_blur_estimation,
     build_content_preservation,
     build_domain_discriminator,
+    build_monotone_calibration,
     build_sharpness_calibration,
 )
 from dmenet_tf.networks.layers import BatchNorm, SymmetricPadding2D, scaled
@@ -277,3 +278,25 @@ def test_scaled_channels():
     assert scaled(16, 0.0625) == 4  # 1 would be too thin
     with pytest.raises(ValueError, match="width must be positive; received 0"):
         scaled(64, 0)
+
+
+def test_monotone_calibration_by_hand_and_in_order():
+    calibrate = build_monotone_calibration()
+    levels = np.float32([0.01, 0.12, 0.5, 0.99])
+    logits = np.array(calibrate(levels.reshape(1, 1, 4, 1))).ravel()
+    # 4 * (log(m / (1 - m)) - log(0.12 / 0.88)); the second is its own border.
+    expected = 4 * (np.log(levels / (1 - levels)) - np.log(0.12 / 0.88))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+    layer = calibrate.get_layer("calibration")
+    layer.slope.assign(-5.0)  # softplus keeps what is multiplied above 0
+    logits = np.array(calibrate(levels.reshape(1, 1, 4, 1))).ravel()
+    assert (np.diff(logits) > 0).all()
+    edges = np.array(calibrate(np.float32([0, 1]).reshape(1, 1, 2, 1)))
+    assert np.isfinite(edges).all()
+
+
+def test_encoder_and_decoder_have_widths_of_their_own():
+    model = build_blur_estimation(0.125, 0.25)
+    sizes = {name: model.get_layer(name).filters for name in ("conv5_4", "level3_conv1")}
+    assert sizes == {"conv5_4": 64, "level3_conv1": 64}  # 512 / 8, 256 / 4
+    assert model.output["feature"].shape[-1] == 16  # 64 / 4

@@ -1,10 +1,12 @@
 """The three streams: what they hold, their defaults, exact continuation, and refusals."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data_gen import __main__ as data_gen_command
 from data_gen import optics
@@ -189,3 +191,57 @@ def test_real_files(shared):
     for batch in batches(config, 0, 3):
         assert all(np.isfinite(value).all() for value in batch.values())
         assert optics.defocus_to_sigma(batch["defocus"].max()) <= optics.SIGMA_MAX_PX
+
+
+def test_resized_crops_keep_their_labels(tmp_path):
+    """Half the size: half the sigma of I_S; a photo's classes stay where they are."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (96, 96, 3), np.uint8)
+    source = Constant(pixels, np.full((96, 96), 0.5, np.float32))
+    key = tf.constant([0, 0], tf.int32)
+    half = datasets.pair_example(source, key, 0, 32, lambda size, draw: 0.5, "scaled")
+    assert half[0].shape == (32, 32, 3)
+    np.testing.assert_allclose(half[1], 0.25, rtol=1e-6)
+    # A square of 96 px is the largest there is: a third, whatever is asked for.
+    third = datasets.pair_example(source, key, 0, 32, lambda size, draw: 0.1, "scaled")
+    np.testing.assert_allclose(third[1], 0.5 / 3, rtol=1e-6)
+    # Never enlarged.
+    whole = datasets.pair_example(source, key, 0, 32, lambda size, draw: 3.0, "kept")
+    np.testing.assert_allclose(whole[1], 0.5)
+    assert {tuple(p) for p in np.rint(whole[0] * 255).astype(int).reshape(-1, 3).tolist()} <= {
+        tuple(p) for p in pixels.reshape(-1, 3).tolist()
+    }
+
+
+class Constant:
+    """One image and its map."""
+
+    def __init__(self, image, plane):
+        self.pair = image, plane
+
+    def __len__(self):
+        return 1
+
+    def read(self, index):
+        return self.pair
+
+
+def test_variety_of_all_streams_continues_exactly():
+    config = replace(
+        SMALL, synthetic_scale=(0.6, 1.0), photo_side=(36, 48), exposure=0.5, noise=0.03,
+        jpeg_quality=60, disc_share=0.5,
+    )  # fmt: skip
+    whole, later = batches(config, 0, 2), batches(config, 1, 1)
+    for name in KEYS:
+        assert whole[1][name].shape[:3] == (2, 32, 32)
+        np.testing.assert_array_equal(whole[1][name], later[0][name])
+    assert set(np.unique(whole[0]["blurred"])) <= {0.0, 1.0}
+
+
+def test_held_out_scenes_may_be_named(rgbd, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(rgbd, other)
+    config = replace(SMALL, synthetic=(str(rgbd),), synthetic_validation=(str(other),))
+    streams = datasets.open_streams(config, 0)
+    train, held_out = (len(part.source) for part in (streams.synthetic, streams.held_out))
+    assert train == held_out == len(datasets.open_path(rgbd, config)[0])

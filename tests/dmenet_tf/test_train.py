@@ -8,15 +8,20 @@ import sys
 import time
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 
 from dmenet_tf import config as configuration
 from dmenet_tf import train
-from dmenet_tf.config import PRESETS
+from dmenet_tf.presets import PRESETS
+from dmenet_tf.training import loop
 from dmenet_tf.training.checkpoints import load_blur_estimation
 from dmenet_tf.training.monitoring import NonFiniteLossError
+from dmenet_tf.training.validation import Validation
+from dmenet_tf.weights.load import load_weights
 
 TINY = PRESETS["tiny"].config
 COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]
@@ -59,7 +64,8 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_what_it_promises(finished):
     run, done = finished
-    names = {path.name for path in run.iterdir() if "tfevents" not in path.name}
+    files = {path.name for path in run.iterdir() if path.name != ".lock"}
+    names = {name for name in files if "tfevents" not in name}
     assert names == {
         "config.json", "checkpoints", "best", "losses.jsonl", "validation.jsonl",
         "maps.png", "maps.npy",
@@ -166,7 +172,7 @@ def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    update = train._Loop._update
+    update = loop.Loop._update
 
     def overflow(loop, batch, step):
         report = update(loop, batch, step)
@@ -175,7 +181,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
             kernel.assign(kernel * float("inf"))
         return report
 
-    monkeypatch.setattr(train._Loop, "_update", overflow)
+    monkeypatch.setattr(loop.Loop, "_update", overflow)
     with pytest.raises(
         NonFiniteLossError, match="weights of blur_estimation = .*at step 4.*ckpt-2"
     ):
@@ -189,6 +195,57 @@ def test_a_folder_with_a_run_is_not_overwritten(finished, capsys):
     assert train.main(["--preset", "tiny", "--run", str(run)]) == 1
     assert "a new run needs a new folder" in capsys.readouterr().err
     assert (run / "losses.jsonl").read_bytes() == before
+
+
+def test_one_process_a_run(finished, capsys):
+    run, _ = finished
+    with FileLock(run / train.LOCK_FILE):
+        assert train.main(["--run", str(run), "--resume", "--steps", "7"]) == 1
+    assert "one process at a time" in capsys.readouterr().err
+
+
+def test_photos_that_decide_must_be_there(tmp_path, labelled, capsys):
+    options = ["--preset", "tiny", "--best-by", "photos", "--labelled", str(labelled)]
+    assert train.main([*options, "--run", str(tmp_path / "run"), *FAST]) == 1
+    assert "needs data.labelled_validation" in capsys.readouterr().err
+
+
+def test_a_run_for_photos(tmp_path, labelled):
+    """All options of the preset `photo` at once, on random features."""
+    run = tmp_path / "run"
+    options = [
+        "--parts", "BS", "--freeze-encoder", "--balance-features", "--sharpness-network",
+        "monotone", "--statistics", "photos", "--decoder-width", "0.0625", "--recommended-side",
+        "48", "--schedule", "cosine", "--warmup-steps", "2", "--average", "0.9", "--best-by",
+        "photos", "--cached-crops", "3", "--windows", "16", "32", "--lambda-sharpness-aux", "0.2",
+        "--labelled", str(labelled), "--labelled-validation", "01-02",
+    ]  # fmt: skip
+    assert train.main(["--preset", "tiny", "--run", str(run), *FAST, *options]) == 0
+    figures = lines(run, "validation.jsonl")[-1]
+    names = ("mse", "photo_accuracy", "photo_ap", "photo_best")
+    assert {*names, *(f"{name}_by_synthetic" for name in names)} < set(figures)
+    trained = load_weights(run)
+    assert (trained.recommended_side, trained.statistics) == (48, "photos")
+    # What was validated last, the average by the photos' statistics, is what loads.
+    maps = Validation(np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 32, 32, 1), np.float32))
+    predicted = maps.predict(load_weights(run, "checkpoints").model)
+    assert np.isfinite(predicted).all()
+    assert train.main(["--run", str(run), "--resume", "--steps", "8"]) == 0
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Four photos, blurred on the right."""
+    rng = np.random.default_rng(0)
+    for folder in ("image", "gt"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+    for i in range(4):
+        image, mask = rng.integers(0, 255, (64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+        image[:, 32:] = cv2.GaussianBlur(image[:, 32:], (0, 0), 3)
+        mask[:, 32:] = 255
+        cv2.imwrite(str(tmp_path / "photos" / "image" / f"{i:02d}.png"), image)
+        cv2.imwrite(str(tmp_path / "photos" / "gt" / f"{i:02d}.png"), mask)
+    return tmp_path / "photos"
 
 
 def test_resume_keeps_the_networks(finished, capsys):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from dmenet_tf.training import keras_versions, losses
-from dmenet_tf.training.trainer import AUXILIARY, REAL, loss_weights
+from dmenet_tf.training.trainer import AUXILIARY, REAL, encoder_layers, loss_weights
 from tests.support.training import LAMBDAS, TRAINING, make_batch, make_trainer
 
 
@@ -93,7 +93,7 @@ def test_each_network_learns_from_its_own_loss():
     assert not moved(networks.content, before["content"])
     assert int(trainer.step) == 1
     named = set(report) - {"L_g", "L_d", "d_accuracy"}
-    assert named == set(loss_weights(LAMBDAS))
+    assert named == set(loss_weights(LAMBDAS)) - {"sharpness_aux"}
     total = sum(
         loss_weights(LAMBDAS)[n] * float(report[n]) for n in named if not n.startswith("d_")
     )
@@ -210,3 +210,70 @@ def test_a_float16_overflow_skips_the_update_and_lowers_the_scale():
     assert trainer.monitored()["loss_scale"] < scale
     after = weights_of(trainer.networks.blur_estimation)
     assert all((a == b).all() for a, b in zip(after, before, strict=True))
+
+
+def test_statistics_of_photos_follow_labelled_photos_and_the_others_are_kept():
+    trainer, alone = make_trainer(statistics="photos"), make_trainer()
+    batch = make_batch()
+    trainer.train_step(batch)
+    with trainer.for_inference("photos"):
+        photos = moving_statistics(trainer)
+    with trainer.for_inference("synthetic"):
+        synthetic = moving_statistics(trainer)
+    # One batch normalised by itself moves them by a tenth, whatever D and S learn beside it.
+    alone.networks.blur_estimation(batch["labelled"], training=True)
+    for a, b in zip(photos, moving_statistics(alone), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    alone = make_trainer()
+    alone.networks.blur_estimation(batch["synthetic"], training=True)
+    for a, b in zip(synthetic, moving_statistics(alone), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert any((a != b).any() for a, b in zip(photos, synthetic, strict=True))
+
+
+def moving_statistics(trainer):
+    return [np.array(v) for v in trainer.networks.blur_estimation.non_trainable_variables]
+
+
+@pytest.mark.parametrize("parts, domains", [("B", 0), ("BS", 1), ("BDS", 2)])
+def test_b_sees_the_domains_that_a_loss_needs(parts, domains):
+    trainer = make_trainer(parts, sharpness_network="monotone")
+    report = trainer.train_step(make_batch())
+    assert len(trainer.real) == domains
+    assert ("sharpness" in report) == ("S" in parts) and ("L_d" in report) == ("D" in parts)
+
+
+def test_a_frozen_encoder_stays_and_its_decoder_learns():
+    trainer = make_trainer("BS", freeze_encoder=True, encoder_width=0.0625, decoder_width=0.125)
+    model = trainer.networks.blur_estimation
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    trainer.train_step(make_batch())
+    for name, same in (("conv1_1", True), ("conv5_4", True), ("level3_conv1", False)):
+        now = model.get_layer(name).get_weights()
+        assert all((a == b).all() for a, b in zip(now, before[name], strict=True)) == same, name
+    assert model.get_layer("final_conv1").filters == 8  # 64 / 8
+    assert len(encoder_layers(model)) == 16
+
+
+def test_the_average_of_the_weights_follows_every_step():
+    trainer = make_trainer("B", training=replace(TRAINING, average=0.9))
+    kernel = trainer.networks.blur_estimation.get_layer("final_conv3").kernel
+    start = np.array(kernel)
+    trainer.train_step(make_batch())
+    # Of step 0, a tenth of the start and nine tenths of what came of it.
+    expected = 0.1 * start + 0.9 * np.array(kernel)
+    with trainer.for_inference() as model:
+        averaged = np.array(model.get_layer("final_conv3").kernel)
+    np.testing.assert_allclose(averaged, expected, rtol=1e-4, atol=1e-7)
+    assert (np.array(kernel) != averaged).any()
+
+
+def test_labels_of_photos_reach_auxiliary_maps_if_asked():
+    lambdas = replace(LAMBDAS, lambda_sharpness=0.0, lambda_sharpness_aux=0.5)
+    trainer = make_trainer("BS", lambdas, sharpness_network="monotone")
+    report = trainer.train_step(make_batch())
+    expected = float(report["defocus"]) + 0.5 * float(report["sharpness_aux"])
+    expected += sum(float(report[name]) for name in AUXILIARY)
+    assert float(report["L_g"]) == pytest.approx(expected, rel=1e-5)
+    # Logits around 4 * (0 + 2) for a map of 0.5 against half of the labels: see S.
+    assert 1 < float(report["sharpness_aux"]) < 10

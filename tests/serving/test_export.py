@@ -2,7 +2,12 @@
 
 import pytest
 
-from serving import export
+pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
+
+from dmenet_tf.training import checkpoints
+from dmenet_tf.weights import load
+from serving import contract, export
+from serving.exporting import publishing
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,27 @@ def test_wrong_options_are_one_line(capsys, monkeypatch, tmp_path, arguments, co
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_the_options_reach_the_publisher_and_the_next_command_is_named(
+    monkeypatch, tmp_path, exported, capsys
+):
+    received = []
+
+    def publish(*arguments):
+        received.append(arguments)
+        return exported[1] / contract.MODEL_NAME / "1"
+
+    monkeypatch.setattr(publishing, "publish", publish)
+    monkeypatch.setattr(load, "load_weights", lambda path, which: (path, which))
+    out = tmp_path / "models" / "mine"
+    options = ["--weights", str(tmp_path), "-o", str(out), "--version", "7", "--max-side", "320"]
+    assert export.main([*options, "--last"]) == 0
+    assert export.main(options[:4]) == 0
+    assert received == [
+        ((str(tmp_path), checkpoints.LATEST), out, 7, 320),
+        ((str(tmp_path), checkpoints.BEST), out, None, None),
+    ]
+    printed = capsys.readouterr().out
+    assert f"next: dmenet serve --models {out.parent}\n" in printed
+    assert "clients ask for the model 'dmenet'; this one is 'mine'" in printed

@@ -74,7 +74,7 @@ def send(caller, running, name, request) -> str:
             return call.code().name
     if isinstance(request, predict_pb2.PredictRequest):
         request = request.SerializeToString()
-    return status_of(lambda: caller.raw(request, timeout=30))
+    return status_of(lambda: caller.raw(request, timeout=120))
 
 
 def test_wild_bytes_in_parallel_never_fail_the_server(running):
@@ -92,7 +92,7 @@ def test_wild_bytes_in_parallel_never_fail_the_server(running):
     def worker(part):
         with Caller(running.port) as caller:
             for data in part:
-                codes[status_of(lambda data=data: caller.raw(data, timeout=30))] += 1
+                codes[status_of(lambda data=data: caller.raw(data, timeout=120))] += 1
 
     threads = [threading.Thread(target=worker, args=[mutants[i::4]]) for i in range(4)]
     for thread in threads:

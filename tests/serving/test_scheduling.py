@@ -1,6 +1,6 @@
 """Queue, batches and deadlines, of requests over loopback to a tiny model."""
 
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -84,10 +84,25 @@ def test_what_expired_or_was_cancelled_in_the_queue_is_not_computed(models):
         assert metric(one, "dmenet_requests_total", code="CANCELLED") == 1
 
 
-def test_a_deadline_that_passes_in_the_model_frees_its_place(slow_models):
-    with serve(slow_models, jobs=1) as one, Caller(one.port) as caller:
-        started = time.monotonic()
-        caller.predict(images_request())
-        whole = time.monotonic() - started
-        assert caller.code(images_request(), timeout=whole / 5) == "DEADLINE_EXCEEDED"
+def test_a_deadline_that_passes_in_the_model_frees_its_place(models):
+    entered, go = threading.Event(), threading.Event()
+    with serve(models, jobs=1) as one, Caller(one.port) as caller:
+        with one.versions.use(contract.MODEL_NAME) as version:
+            signature = version.model.signature("")
+        run = signature.run
+
+        def held(*arguments):
+            entered.set()
+            go.wait(120)
+            return run(*arguments)
+
+        signature.run = held
+        try:
+            for seconds in (0.3, 3, 30):  # until the request comes as far as the model in time
+                assert caller.code(images_request(), seconds) == "DEADLINE_EXCEEDED"
+                if entered.is_set():
+                    break
+            assert entered.is_set()
+        finally:
+            go.set()
         assert caller.code(images_request()) == "OK"

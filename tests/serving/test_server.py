@@ -20,7 +20,7 @@ def test_not_serving_while_a_model_is_loaded(models, monkeypatch):
     go, load = threading.Event(), loading.load
 
     def held(*arguments):
-        go.wait(30)
+        go.wait(120)
         return load(*arguments)
 
     monkeypatch.setattr(loading, "load", held)
@@ -30,7 +30,7 @@ def test_not_serving_while_a_model_is_loaded(models, monkeypatch):
             assert caller.health() == caller.health(contract.MODEL_NAME) == "NOT_SERVING"
             assert caller.code(images_request()) == "UNAVAILABLE"
             go.set()
-            assert one.wait_until_serving(30)
+            assert one.wait_until_serving(120)
             assert caller.health() == "SERVING"
             assert caller.code(images_request()) == "OK"
     finally:
@@ -40,7 +40,7 @@ def test_not_serving_while_a_model_is_loaded(models, monkeypatch):
 
 @pytest.mark.process
 def test_sigterm_lets_requests_under_way_finish(slow_models):
-    options = ("--jobs", "1", "--metrics-port", "0")
+    options = ("--jobs", "1", "--metrics-port", "0", "--grace-period", "300")
     with (
         ServerProcess(slow_models, *options) as server,
         Caller(int(server.address.split(":")[1])) as caller,
@@ -52,8 +52,8 @@ def test_sigterm_lets_requests_under_way_finish(slow_models):
         wait_until(lambda: "dmenet_requests_in_flight 3.0" in read(metrics))
         server.terminate()
         assert [future.result() for future in under_way] == ["OK"] * 3
-        assert server.wait() == 0, server.log
-        assert caller.code(images_request(), timeout=5) == "UNAVAILABLE"
+        assert server.wait(300) == 0, server.log
+        assert caller.code(images_request()) == "UNAVAILABLE"
     assert server.said("not TensorFlow Serving") and server.said("stopped")
     assert not server.said("Traceback")
 
@@ -65,7 +65,7 @@ def read(address: str) -> str:
 
 def test_while_stopping_new_requests_are_told_to_try_elsewhere(models):
     one = serve(models, jobs=1, grace_s=20).start()
-    assert one.wait_until_serving(60)
+    assert one.wait_until_serving(120)
     with Caller(one.port) as caller, ThreadPoolExecutor(2) as pool:
         with one.scheduler.place(FakeContext()):
             under_way = pool.submit(caller.code, images_request())
@@ -79,7 +79,7 @@ def test_while_stopping_new_requests_are_told_to_try_elsewhere(models):
 
 def test_grace_ends(models):
     one = serve(models, jobs=1, grace_s=0.2).start()
-    assert one.wait_until_serving(60)
+    assert one.wait_until_serving(120)
     with (
         Caller(one.port) as caller,
         ThreadPoolExecutor(1) as pool,
@@ -107,12 +107,12 @@ def test_tls_and_mutual_tls(models, certificates):
         with Caller(one.port, plain, "localhost") as caller:
             assert caller.code(images_request()) == "OK"
         with Caller(one.port) as caller:
-            assert caller.code(images_request(), 5) == "UNAVAILABLE"
+            assert caller.code(images_request()) == "UNAVAILABLE"
     with serve(models, tls_certificate=certificate, tls_key=key, tls_ca=authority) as one:
         with Caller(one.port, mutual, "localhost") as caller:
             assert caller.code(images_request()) == "OK"
         with Caller(one.port, plain, "localhost") as caller:
-            assert caller.code(images_request(), 5) == "UNAVAILABLE"
+            assert caller.code(images_request()) == "UNAVAILABLE"
 
 
 def test_a_port_that_is_taken(running, models):

@@ -99,7 +99,7 @@ def test_health_of_whole_models_and_services(caller):
 
 
 def test_a_message_above_the_limit_is_refused(caller):
-    code = status_of(lambda: caller.raw(bytes(contract.MAX_MESSAGE_BYTES + 1), timeout=30))
+    code = status_of(lambda: caller.raw(bytes(contract.MAX_MESSAGE_BYTES + 1), timeout=120))
     assert code == "RESOURCE_EXHAUSTED"
 
 

@@ -42,10 +42,10 @@ class Caller:
     def __exit__(self, *exception):
         self.channel.close()
 
-    def predict(self, request, timeout=30.0) -> predict_pb2.PredictResponse:
+    def predict(self, request, timeout=120.0) -> predict_pb2.PredictResponse:
         return self.prediction.Predict(request, timeout=timeout)
 
-    def code(self, request, timeout=30.0) -> str:
+    def code(self, request, timeout=120.0) -> str:
         """The status' name: "OK" or why not."""
         return status_of(lambda: self.predict(request, timeout))
 
@@ -54,12 +54,12 @@ class Caller:
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
         State = get_model_status_pb2.ModelVersionStatus.State
-        answer = self.models.GetModelStatus(request, timeout=10)
+        answer = self.models.GetModelStatus(request, timeout=60)
         return {s.version: State.Name(s.state) for s in answer.model_version_status}
 
     def health(self, service="") -> str:
         stub = health_pb2_grpc.HealthStub(self.channel)
-        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
         return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 

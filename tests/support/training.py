@@ -12,11 +12,11 @@ LAMBDAS = LossConfig()
 TRAINING = TrainingConfig(learning_rate=1e-3)
 
 
-def make_trainer(parts="BDCS", lambdas=LAMBDAS, training=TRAINING, steps_per_epoch=1000):
+def make_trainer(parts="BDCS", lambdas=LAMBDAS, training=TRAINING, steps_per_epoch=1000, **network):
     keras.utils.set_random_seed(1)
     keras.mixed_precision.set_global_policy(training.precision)
-    networks = build_networks(NetworkConfig(parts=parts, width=0.0625, vgg_weights="none"))
-    return Trainer(networks, lambdas, training, steps_per_epoch)
+    config = NetworkConfig(parts=parts, width=0.0625, vgg_weights="none", **network)
+    return Trainer(build_networks(config), lambdas, training, steps_per_epoch, config.statistics)
 
 
 def make_batch(seed=0, n=2, side=32):
