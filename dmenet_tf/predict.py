@@ -51,7 +51,6 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
             prog, width=100, max_help_position=26
         ),
-        renamed={"--tls-cert": "--tls-certificate"},
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="file, folder, quoted pattern, or - for stdin")
@@ -76,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         dests.append(group.add_argument(*names, **settings).dest)
 
     add_to_group("--jobs", type=int, metavar="N", help=f"photos at a time (default {SERVER_JOBS})")
-    backends.add_server_options(add_to_group)
+    parser.renamed = backends.add_server_options(add_to_group)
     parser.set_defaults(server_options=tuple(dests))
     return parser
 

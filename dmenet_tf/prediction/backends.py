@@ -4,6 +4,7 @@ What asks a server is another package, which contributes it through the entry po
 group `dmenet_tf.backends`, a module with
 
     add_options(add)                             its options, by a parser's `add_argument`
+    RENAMED                                      {an option's old name: its name}
     open_backend(address, options, on_retry)     a `predictor.Backend`; options: parsed, or None
 
 Imports neither that package nor TensorFlow before they are needed.
@@ -63,13 +64,17 @@ def open_server(
         raise ImportError(not_installed("a server", error, SERVER_EXTRA)) from error
 
 
-def add_server_options(add) -> None:
-    """Adds the options of a server by `add`, an `add_argument`; none where none is installed."""
+def add_server_options(add) -> dict[str, str]:
+    """Adds the options of a server by `add`, an `add_argument`; none where none is installed.
+
+    Returns those that were called otherwise: {old name: name}.
+    """
     try:
         module = _contributed()
     except ImportError:
-        return
+        return {}
     module.add_options(add)
+    return module.RENAMED
 
 
 def _contributed() -> ModuleType:

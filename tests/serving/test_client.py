@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_gen.io.images import DataFileError, encode_png
+from data_gen.optics import ENCODINGS
 from dmenet_tf.prediction.predictor import ModelChanged
 from serving import client, connection, contract
 from serving.client import Client, ClientOptions, RemotePredictor, ServingError
@@ -66,6 +67,17 @@ def test_maps_as_files_and_as_numbers(address, service, dtype):
         np.testing.assert_allclose(7 * predictor.defocus(image), expected, atol=1e-5)
         assert service.requests[-1].model_spec.signature_name == contract.SIGNATURE_IMAGES
         assert list(service.requests[-1].output_filter) == ["defocus", "model"]
+
+
+@pytest.mark.parametrize("encoding", ["paper", "released"])
+def test_steps_of_16_bits_survive_the_way_over_the_label(encoding):
+    """A server's PNG, the label, sigma again: a map written in 16 bits is the server's own."""
+    stored = np.arange(contract.PNG_MAX + 1)
+    sigma_px = stored.astype(np.float32) * np.float32(STEP)
+    label = ENCODINGS[encoding].sigma_to_label(sigma_px).astype(np.float32)
+    back = ENCODINGS[encoding].label_to_sigma(label)
+    np.testing.assert_array_equal(np.rint(back / np.float32(STEP)), stored)
+    assert back.max() <= contract.SIGMA_MAX_PX * (1 + 1e-6)  # what a map's file accepts
 
 
 @pytest.mark.parametrize("size", [(1500, 1700), (20, 20_000), (1, 1)])
