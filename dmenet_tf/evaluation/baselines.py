@@ -24,7 +24,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_laplace
 
 from data_gen.optics import SIGMA_MAX_PX
-from dmenet_tf.evaluation import metrics
+from dmenet_tf import metrics
 
 LAPLACIAN = "3x3 Laplacian, window 16 px"
 LOG_LAPLACIAN = "log-Laplacian energy"
