@@ -295,6 +295,7 @@ def test_refusals(arguments, message, capsys):
     assert re.search(message, error)
 
 
+@pytest.mark.process
 def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
     code = """
 import sys
