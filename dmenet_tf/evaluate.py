@@ -221,12 +221,11 @@ def row_titles(options) -> list[str]:
 
 def _title(path: Path) -> str:
     from dmenet_tf import config as configuration
-    from dmenet_tf.training.checkpoints import CONFIG_FILE
 
     name = path.resolve().name
-    if not (path / CONFIG_FILE).is_file():
+    if not (path / configuration.FILE).is_file():
         return name
-    return f"{name} ({configuration.load(path / CONFIG_FILE).network.parts})"
+    return f"{name} ({configuration.load(path / configuration.FILE).network.parts})"
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ _SMALL = replace(_PAPER.network, width=0.25, vgg_weights="none")
 
 PRESETS = {
     "paper": Preset(
-        "python -m dmenet_tf.train --preset paper --run runs/paper --synthetic SYNDOF "
+        "dmenet train --preset paper --run runs/paper --synthetic SYNDOF "
         "--labelled CUHK --unlabelled FLICKR --precision mixed_float16",
         "The paper's settings: width 1.0 from ImageNet weights, 240 x 240 crops, 3 images of each "
         "domain a step, 80 epochs of 8,231 images. Days on one GPU; not run in full here.",
         _PAPER,
     ),
     "demo": Preset(
-        "python -m dmenet_tf.train --preset demo --run runs/demo",
+        "dmenet train --preset demo --run runs/demo",
         "All four networks at a small width on the embedded data, about 9 minutes on 2 cores; "
         "held-out MSE below 40% of the best constant map's.",
         replace(
@@ -53,7 +53,7 @@ PRESETS = {
         ),
     ),
     "small": Preset(
-        "python -m dmenet_tf.train --preset small --run runs/small --synthetic RGBD "
+        "dmenet train --preset small --run runs/small --synthetic RGBD "
         "--labelled CUHK --unlabelled PHOTOS",
         "Width 0.25 from random weights, for your own data without a GPU; not run in full here.",
         replace(
@@ -64,7 +64,7 @@ PRESETS = {
         ),
     ),
     "photo": Preset(
-        "python -m dmenet_tf.train --preset photo --run runs/photo "
+        "dmenet train --preset photo --run runs/photo "
         "--synthetic SYNDOF_GAUSSIAN SYNDOF_DISC --synthetic-validation SYNDOF_HELD_OUT "
         "--labelled CUHK --labelled-names 0001-0454 --labelled-validation 0455-0504",
         "A model for real photos without a GPU: a decoder of width 0.25 on the frozen features of "
@@ -115,7 +115,7 @@ PRESETS = {
         ),
     ),
     "tiny": Preset(
-        "python -m dmenet_tf.train --preset tiny --run runs/tiny",
+        "dmenet train --preset tiny --run runs/tiny",
         "A few steps of everything, seconds: for tests and for trying out options.",
         replace(
             _PAPER,

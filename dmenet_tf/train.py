@@ -1,202 +1,147 @@
 """Trains DMENet.
 
-    python -m dmenet_tf.train --preset demo --run runs/demo
-    python -m dmenet_tf.train --run runs/demo --resume
+    dmenet train --preset demo --run runs/demo
+    dmenet train --run runs/demo --resume
 
-Parses, builds, calls; `training/loop.py` is the loop.
+Parses and calls `training/run.py`. TensorFlow takes seconds to import: `--help` and wrong options
+do not wait for it.
 """
 
 import argparse
-import os
 import sys
-from dataclasses import replace
+import textwrap
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
-import tensorflow as tf
 import tyro
-from filelock import FileLock, Timeout
 
+from data_gen import command_line
+from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from dmenet_tf import config as configuration
 from dmenet_tf.config import Config
-from dmenet_tf.data import streams as datasets
-from dmenet_tf.networks import balance_features
+from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.environment import prepare
 from dmenet_tf.presets import PRESETS
-from dmenet_tf.training.cached_features import CachedFeatures, split
-from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints
-from dmenet_tf.training.loop import Loop
-from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError
-from dmenet_tf.training.trainer import Networks, Trainer, build_networks
-from dmenet_tf.training.validation import Validation
-from dmenet_tf.weights.load import start_from
 
-# Enough crops for the strength of a channel, few enough for the features to fit into memory.
-BALANCED_BATCHES, BALANCED_IMAGES = 8, 32
-LOCK_FILE = ".lock"
-EXIT_INTERRUPTED = 130  # what a shell reports for Ctrl-C
+PROG = "dmenet train"
+# Every field of the configuration is an option; `--help` shows those that people use.
+COMMON = (
+    "--synthetic", "--labelled", "--labelled-names", "--labelled-validation", "--unlabelled",
+    "--crop", "--batch", "--parts", "--width", "--encoder-width", "--decoder-width",
+    "--vgg-weights", "--weights", "--lambda-sharpness", "--steps", "--learning-rate",
+    "--precision", "--seed", "--checkpoint-every", "--validate-every",
+)  # fmt: skip
+TYRO = (tyro.conf.OmitArgPrefixes,)
+
+
+def build_parser(base: Config | None = None, shown: tuple[str, ...] | None = None) -> Parser:
+    """The options of a run, then those of the configuration with the defaults of `base`.
+
+    `shown`: only these options of the configuration; None: all of them.
+    """
+    parser = Parser(
+        prog=PROG,
+        usage="%(prog)s [--preset NAME] [--run DIR] [options]",
+        description="Trains the networks, or resumes a run.",
+        epilog="presets:\n" + "\n".join(map(_described, PRESETS)),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100),
+        add_help=False,
+    )
+    _add_run_options(parser)
+    base = PRESETS["demo"].config if base is None else base
+    group = parser.add_argument_group("configuration")
+    for action in command_line.parser_of(Config, default=base, config=TYRO)._actions:
+        name = action.option_strings[0]
+        if name != "-h" and (shown is None or name in shown):
+            if action.metavar and action.metavar.startswith("["):
+                action.metavar = "VALUE"  # argparse adds the dots of a list itself
+            group._add_action(action)
+    return parser
+
+
+def _described(preset: str) -> str:
+    indent = " " * 10
+    text = textwrap.fill(
+        PRESETS[preset].expect, 100, initial_indent=indent, subsequent_indent=indent
+    )
+    return f"  {preset:7} {text.lstrip()}"
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-h", "--help", action="store_true", help="the options that people use")
+    add("--help-all", action="store_true", help="all options")
+    add("--run", type=Path, help="folder of the run (default: runs/PRESET)")
+    add("--preset", choices=PRESETS, default="demo", help="see below (default: %(default)s)")
+    add("--config", type=Path, help="a configuration file instead of a preset")
+    add("--resume", action="store_true", help="continue the run in its folder")
 
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
-    run, resume, config = parse(sys.argv[1:] if argv is None else argv)
+    prepare()
+    try:
+        parsed = parse(sys.argv[1:] if argv is None else argv)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    return OK if parsed is None else _train(*parsed)
+
+
+def parse(argv: list[str]) -> tuple[Path, bool, Config] | None:
+    """Folder, whether to resume, and the configuration; None after the help that was asked for.
+
+    Every field of the configuration is an option on top of a preset, a file or the run's own.
+    Raises UsageError for wrong options, OSError and ValueError for a bad configuration file.
+    """
+    run_options = Parser(prog=PROG, add_help=False)
+    _add_run_options(run_options)
+    build_parser().check_names(argv)
+    options, rest = run_options.parse_known(argv)
+    run = options.run or Path("runs", options.preset)
+    base = _base(options, run)
+    if options.help or options.help_all:
+        shown = None if options.help_all else COMMON
+        print(build_parser(base, shown).format_help(), end="")
+        return None
+    return run, options.resume, tyro.cli(Config, args=rest, default=base, prog=PROG, config=TYRO)
+
+
+def _base(options, run: Path) -> Config:
+    if options.resume:
+        file = run / configuration.FILE
+        if not file.exists():
+            raise FileNotFoundError(f"--resume needs a run to continue; received {run}: no {file}")
+        return configuration.load(file)
+    if options.config:
+        return configuration.load(options.config)
+    return PRESETS[options.preset].config
+
+
+def _train(run: Path, resume: bool, config: Config) -> int:
+    from dmenet_tf.console import quiet_native_stderr
+
+    with quiet_native_stderr():
+        from dmenet_tf.training.monitoring import NonFiniteLossError
+        from dmenet_tf.training.run import train
     try:
         train(run, config, resume)
     except NonFiniteLossError as error:
         print(
             f"error: {error}\nA lower learning rate may carry it further: "
-            f"python -m dmenet_tf.train --run {run} --resume --learning-rate "
-            f"{config.training.learning_rate / 3:.1g}",
+            f"{PROG} --run {run} --resume --learning-rate {config.training.learning_rate / 3:.1g}",
             file=sys.stderr,
         )
-        return 1
+        return FAILED
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
-        print(f"interrupted; to go on: python -m dmenet_tf.train --run {run} --resume")
-        return EXIT_INTERRUPTED
-    return 0
-
-
-def parse(argv) -> tuple[Path, bool, Config]:
-    """Options of a run, then every field of the configuration on top of a preset or a file."""
-    parser = argparse.ArgumentParser(prog="python -m dmenet_tf.train", add_help=False)
-    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/PRESET)")
-    parser.add_argument("--preset", choices=PRESETS, default="demo")
-    parser.add_argument("--config", type=Path, help="a configuration file instead of a preset")
-    parser.add_argument("--resume", action="store_true", help="continue the run in its folder")
-    options, rest = parser.parse_known_args(argv)
-    run = options.run or Path("runs", options.preset)
-    try:
-        if options.resume:
-            base = configuration.load(run / CONFIG_FILE)
-        elif options.config:
-            base = configuration.load(options.config)
-        else:
-            base = PRESETS[options.preset].config
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    listing = "\n".join(f"  {name}: {preset.expect}" for name, preset in PRESETS.items())
-    config = tyro.cli(
-        Config,
-        args=rest,
-        default=base,
-        prog="python -m dmenet_tf.train",
-        description=f"{parser.format_help()}\npresets:\n{listing}",
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
-    return run, options.resume, config
-
-
-def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
-    """Trains to `config.training.steps` and returns the last validation's figures.
-
-    Writes `run`: config.json, checkpoints/, best/, losses.jsonl, validation.jsonl, TensorBoard
-    events and maps.png. Raises before any work for a folder that holds another run or is in use,
-    bad options or bad data; NonFiniteLossError when a loss becomes NaN; KeyboardInterrupt, after
-    saving, when interrupted.
-    """
-    _prepare_folder(run, config, resume)
-    lock = FileLock(run / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BlockingIOError(
-            f"a run is trained by one process at a time; {run} is in use by another"
-        ) from None
-    with lock:
-        return _train(run, config, resume)
-
-
-def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
-    training = config.training
-    _set_up_keras(training)
-    config, networks = _build_networks(config, resume)
-    streams = datasets.open_streams(config.data, training.seed)
-    if training.best_by == "photos" and streams.labelled_held_out is None:
-        raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
-    steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
-    statistics = config.network.statistics
-    trainer = Trainer(networks, config.loss, training, steps_per_epoch, statistics)
-    checkpoints = Checkpoints(run, trainer, training.keep)
-    start = checkpoints.restore() if resume else 0
-    configuration.save(config, run / CONFIG_FILE)
-    if start >= training.steps:
-        print(f"{run} is at step {start} of {training.steps}: nothing left to train")
-        return {}
-    images, defocus = datasets.validation_set(streams, config.data, training.seed)
-    encoding = config.network.label_encoding
-    held_out = images, datasets.to_label(defocus, encoding)
-    side = config.network.recommended_side
-    validation = Validation(*held_out, streams.labelled_held_out, side)
-    batches = datasets.training_batches(streams, config.data, training.seed, start)
-    if config.network.balance_features and not start:
-        _balance_features(networks.blur_estimation, batches)
-    if training.cached_crops:
-        batches = _cached_batches(networks.blur_estimation, streams, config, start)
-    batches = batches.map(
-        lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
-    )
-    with Monitor(run, training.steps, start) as monitor:
-        monitor.log_config((run / CONFIG_FILE).read_text(encoding="utf-8"))
-        loop = Loop(run, config, trainer, checkpoints, monitor, validation)
-        return loop.run(batches, start)
-
-
-def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
-    """The networks, from `config.network.weights` if so asked, and whose unit B's map is in."""
-    network = config.network
-    if resume:  # the checkpoint holds all weights, VGG19's and those it once started from
-        return config, build_networks(replace(network, vgg_weights="none"))
-    networks = build_networks(network)
-    if network.weights:
-        encoding = start_from(network.weights, networks)
-        config = replace(config, network=replace(network, label_encoding=encoding))
-    return config, networks
-
-
-def _cached_batches(model, streams, config: Config, start: int):
-    """Batches of windows of features that the frozen encoder computes here once."""
-    data, training = config.data, config.training
-    print(f"features of {training.cached_crops} crops of each domain are computed once", flush=True)
-    cache = CachedFeatures(
-        split(model)[0],
-        datasets.training_batches(streams, data, training.seed),
-        training.cached_crops,
-    )
-    return cache.batches(training.windows, data.batch, training.seed, start, training.steps)
-
-
-def _balance_features(model, batches) -> None:
-    """Balances B's features by the first crops of both domains."""
-    first = [tf.concat([b["synthetic"], b["labelled"]], 0) for b in batches.take(BALANCED_BATCHES)]
-    balance_features(model, tf.concat(first, axis=0)[:BALANCED_IMAGES])
-
-
-def _prepare_folder(run: Path, config: Config, resume: bool) -> None:
-    saved = run / CONFIG_FILE
-    if not resume:
-        if saved.exists():
-            raise FileExistsError(
-                f"a new run needs a new folder; {run} holds a run: add --resume to continue it"
-            )
-        run.mkdir(parents=True, exist_ok=True)
-        return
-    before = configuration.load(saved)
-    if (before.network, before.loss) != (config.network, config.loss):
-        raise ValueError(
-            "a resumed run keeps its networks and losses; received other options than those in "
-            f"{saved}"
-        )
-
-
-def _set_up_keras(training) -> None:
-    keras.utils.set_random_seed(training.seed)
-    keras.mixed_precision.set_global_policy(training.precision)
-    if training.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        print(f"interrupted; to continue: {PROG} --run {run} --resume", file=sys.stderr)
+        return INTERRUPTED
+    return OK
 
 
 if __name__ == "__main__":

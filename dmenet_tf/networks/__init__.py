@@ -10,6 +10,10 @@
 and C from VGG19 weights.
 """
 
+from dmenet_tf.environment import settle_keras
+
+settle_keras()
+
 from dmenet_tf.networks.blur_estimation import build_blur_estimation
 from dmenet_tf.networks.content_preservation import build_content_preservation
 from dmenet_tf.networks.discriminator import build_domain_discriminator

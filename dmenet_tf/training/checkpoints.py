@@ -22,7 +22,6 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.training.averages import Average, Statistics
 from dmenet_tf.training.trainer import Trainer, encoder_layers
 
-CONFIG_FILE = "config.json"
 LATEST, BEST = "checkpoints", "best"
 
 
@@ -143,14 +142,14 @@ def _channels(model) -> tuple[int, int]:
 
 def _find(run: Path, which: str) -> tuple[str, configuration.Config]:
     """Path of a run's checkpoint, and its configuration."""
-    if not (run / CONFIG_FILE).is_file():
-        raise FileNotFoundError(f"a run's folder holds {CONFIG_FILE}; received {run}")
+    if not (run / configuration.FILE).is_file():
+        raise FileNotFoundError(f"a run's folder holds {configuration.FILE}; received {run}")
     path = tf.train.latest_checkpoint(str(run / which)) or tf.train.latest_checkpoint(
         str(run / LATEST)
     )
     if path is None:
         raise FileNotFoundError(f"a trained run holds a checkpoint; {run} has none yet")
-    return path, configuration.load(run / CONFIG_FILE)
+    return path, configuration.load(run / configuration.FILE)
 
 
 def _restore(path: str, **models: keras.Model) -> None:

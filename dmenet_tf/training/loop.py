@@ -140,7 +140,7 @@ class Loop:
             f"maps of held-out scenes: {picture}\n"
             "what to run next:\n"
             f"  tensorboard --logdir {self.run_dir}\n"
-            f"  python -m dmenet_tf.train --run {self.run_dir} --resume --steps "
+            f"  dmenet train --run {self.run_dir} --resume --steps "
             f"{2 * self.config.training.steps}\n"
-            "  python -m dmenet_tf.train --help    (your own scenes and photos; see README.md)"
+            "  dmenet train --help    (your own scenes and photos; see docs/data.md)"
         )

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dmenet_tf import config as configuration
 from dmenet_tf.presets import PRESETS
-from dmenet_tf.training.checkpoints import CONFIG_FILE, Checkpoints, load_blur_estimation
+from dmenet_tf.training.checkpoints import Checkpoints, load_blur_estimation
 from tests.support.training import make_batch, make_trainer
 
 
@@ -68,7 +68,7 @@ def test_a_torn_checkpoint_leaves_the_one_before_it(tmp_path, trained):
 def test_b_is_rebuilt_from_the_runs_folder(tmp_path, trained):
     with pytest.raises(FileNotFoundError, match="a run's folder holds config.json; received"):
         load_blur_estimation(tmp_path)
-    configuration.save(PRESETS["tiny"].config, tmp_path / CONFIG_FILE)
+    configuration.save(PRESETS["tiny"].config, tmp_path / configuration.FILE)
     with pytest.raises(FileNotFoundError, match="has none yet"):
         load_blur_estimation(tmp_path)
     Checkpoints(tmp_path, trained, keep=1).save()

