@@ -50,9 +50,10 @@ def indexed(share: np.ndarray) -> np.ndarray:
 
 # --- the range of the colours ----------------------------------------------------------------
 
-# Of 0 .. 7 px, the range of the network: a map that varies by less than this is flat, and must
-# look flat. Stretched to all colours, its noise would look like a subject.
-FLAT_SHARE = 2.0 / optics.SIGMA_MAX_PX
+# In pixels that the network sees, of which it tells 0 .. 7. The bright end is at least the first, so
+# that a photo that is sharp all over looks dark. A map that varies by less than the second must look
+# flat: stretched to all colours, its noise would look like a subject.
+BRIGHT_MIN_PX, SPAN_MIN_PX = 2.0, 1.0
 
 
 class ColourRange(NamedTuple):
@@ -67,15 +68,13 @@ class ColourRange(NamedTuple):
 
 
 def own_range(sigma_px: np.ndarray, sigma_max_px: float = optics.SIGMA_MAX_PX) -> ColourRange:
-    """From the smallest to the largest sigma of a map.
+    """From the smallest to the largest sigma of a map, but for the two limits above.
 
-    A map that is nearly flat gets a range of 2 px of what the network saw (of 7 px, which are
-    `sigma_max_px`), the values at its upper end: dark where it is sharp all over, bright
-    where it is blurred all over.
+    sigma_max_px: the sigma in pixels of the photo that is 7 px of what the network saw.
     """
-    low_px, high_px = float(sigma_px.min()), float(sigma_px.max())
-    low_px = max(0.0, min(low_px, high_px - FLAT_SHARE * sigma_max_px))
-    return ColourRange(low_px, max(high_px, low_px + FLAT_SHARE * sigma_max_px))
+    seen_px = sigma_max_px / optics.SIGMA_MAX_PX
+    high_px = max(float(sigma_px.max()), BRIGHT_MIN_PX * seen_px)
+    return ColourRange(min(float(sigma_px.min()), high_px - SPAN_MIN_PX * seen_px), high_px)
 
 
 def ticks(low: float, high: float, count: int = 8) -> list[float]:
