@@ -85,7 +85,7 @@ def _parse(argv) -> argparse.Namespace:
 
 def _export(options) -> Path:
     with quiet_native_stderr():
-        from dmenet_tf.training.checkpoints import BEST, LATEST
+        from dmenet_tf.weights.checkpoints import BEST, LATEST
         from dmenet_tf.weights.load import load_weights
         from serving.exporting.publishing import publish
     trained = load_weights(options.weights, LATEST if options.last else BEST)

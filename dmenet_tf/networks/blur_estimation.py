@@ -12,6 +12,8 @@ Layers are named after their level, 4 (1/16 size) to 0 (full size): `level3_conv
 `level4_aux_conv1`, `refine0_shortcut_conv`, `final_conv3`.
 """
 
+import re
+
 import keras
 
 from dmenet_tf.architecture import FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
@@ -73,3 +75,8 @@ def _auxiliary(x, channels, level):
     x = _block(x, channels, name, 1)
     x = BatchNorm(name=f"{name}_bn2")(convolution(x, 1, f"{name}_conv2"))
     return keras.layers.Activation("sigmoid", dtype="float32", name=f"aux{4 - level}")(x)
+
+
+def encoder_layers(model: keras.Model) -> list:
+    """VGG19's convolutions in B."""
+    return [layer for layer in model.layers if re.fullmatch(r"conv\d_\d", layer.name)]

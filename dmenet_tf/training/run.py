@@ -12,11 +12,11 @@ from dmenet_tf.config import Config
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import balance_features
 from dmenet_tf.training.cached_features import CachedFeatures, split
-from dmenet_tf.training.checkpoints import Checkpoints
 from dmenet_tf.training.loop import Loop
 from dmenet_tf.training.monitoring import Monitor
 from dmenet_tf.training.trainer import Networks, Trainer, build_networks
 from dmenet_tf.training.validation import Validation
+from dmenet_tf.weights.checkpoints import Checkpoints
 from dmenet_tf.weights.load import start_from
 
 # Enough crops for the strength of a channel, few enough for the features to fit into memory.

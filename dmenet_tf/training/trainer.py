@@ -12,7 +12,6 @@ is taken through the updated D, and B and S follow.
 """
 
 import contextlib
-import re
 from typing import NamedTuple
 
 import keras
@@ -20,10 +19,11 @@ import tensorflow as tf
 
 from dmenet_tf import networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
+from dmenet_tf.networks.blur_estimation import encoder_layers
 from dmenet_tf.networks.layers import moving_statistics_into
 from dmenet_tf.training import cached_features, keras_versions, losses
-from dmenet_tf.training.averages import Average, Statistics
 from dmenet_tf.training.schedules import LearningRate
+from dmenet_tf.weights.averages import Average, Statistics
 
 REAL = ("labelled", "unlabelled")
 AUXILIARY = tuple(f"aux{level}" for level in range(5))
@@ -58,11 +58,6 @@ def build_networks(config: NetworkConfig) -> Networks:
         for layer in encoder_layers(built.blur_estimation):
             layer.trainable = False
     return built
-
-
-def encoder_layers(model: keras.Model) -> list:
-    """VGG19's convolutions in B."""
-    return [layer for layer in model.layers if re.fullmatch(r"conv\d_\d", layer.name)]
 
 
 def loss_weights(config: LossConfig) -> dict[str, float]:

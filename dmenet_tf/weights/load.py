@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.training.checkpoints import BEST, load_blur_estimation, restore_networks
+from dmenet_tf.weights.checkpoints import BEST, load_blur_estimation, restore_networks
 from dmenet_tf.weights.published import (
     load_published,
     published_about,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from dmenet_tf.networks.layers import BatchNorm, moving_statistics_into
-from dmenet_tf.training.averages import Average, Statistics
+from dmenet_tf.weights.averages import Average, Statistics
 
 
 @pytest.fixture

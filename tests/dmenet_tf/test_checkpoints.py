@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dmenet_tf import config as configuration
 from dmenet_tf.presets import PRESETS
-from dmenet_tf.training.checkpoints import Checkpoints, load_blur_estimation
+from dmenet_tf.weights.checkpoints import Checkpoints, load_blur_estimation
 from tests.support.training import make_batch, make_trainer
 
 

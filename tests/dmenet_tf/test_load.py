@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from data_gen.optics import ENCODINGS
 from dmenet_tf import config as configuration
-from dmenet_tf import train
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.presets import PRESETS
-from dmenet_tf.training.checkpoints import Checkpoints
+from dmenet_tf.training import run as run_module
 from dmenet_tf.training.trainer import Trainer, build_networks
 from dmenet_tf.weights import published
+from dmenet_tf.weights.checkpoints import Checkpoints
 from dmenet_tf.weights.load import TrainedModel, load_weights, save_weights, start_from
 from dmenet_tf.weights.published import published_names, save_published
 
@@ -170,7 +170,7 @@ def test_another_width_is_refused_before_any_work(tmp_path, run, b):
     for path, message in ((run[0], "network.width must be"), (tmp_path / "b.npz", "shape of")):
         network = replace(TINY.network, width=0.125, weights=str(path))
         with pytest.raises(ValueError, match=message):
-            train.train(tmp_path / "new", replace(TINY, network=network))
+            run_module.train(tmp_path / "new", replace(TINY, network=network))
         assert not (tmp_path / "new" / "config.json").exists()
 
 
@@ -183,7 +183,7 @@ def test_fine_tuning_keeps_the_unit_of_the_weights(tmp_path, b, monkeypatch):
     )
     network = replace(TINY.network, parts="B", weights=str(tmp_path / "theirs.npz"))
     run = tmp_path / "run"
-    assert train.train(run, replace(TINY, network=network))
+    assert run_module.train(run, replace(TINY, network=network))
     assert set(labels) == {"released"}
     trained = load_weights(run)
     assert trained.encoding == "released" and "AGPL" in trained.licence
@@ -193,7 +193,7 @@ def test_fine_tuning_keeps_the_unit_of_the_weights(tmp_path, b, monkeypatch):
     # A resumed run holds all weights: the file that it started from is no longer needed.
     (tmp_path / "theirs.npz").unlink()
     saved = configuration.load(run / "config.json")
-    assert train._build_networks(saved, resume=True)[0].network.label_encoding == "released"
+    assert run_module._build_networks(saved, resume=True)[0].network.label_encoding == "released"
 
 
 @pytest.mark.parametrize("as_tensor", [False, True])

@@ -18,9 +18,10 @@ from dmenet_tf import config as configuration
 from dmenet_tf import train
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training import loop
-from dmenet_tf.training.checkpoints import load_blur_estimation
+from dmenet_tf.training import run as run_module
 from dmenet_tf.training.monitoring import NonFiniteLossError
 from dmenet_tf.training.validation import Validation
+from dmenet_tf.weights.checkpoints import load_blur_estimation
 from dmenet_tf.weights.load import load_weights
 
 TINY = PRESETS["tiny"].config
@@ -153,7 +154,7 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path):
 
 def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    batches = train.datasets.training_batches
+    batches = run_module.datasets.training_batches
 
     def spoiled(*arguments):
         def spoil(number, batch):
@@ -162,9 +163,9 @@ def test_a_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 
         return batches(*arguments).enumerate().map(spoil)
 
-    monkeypatch.setattr(train.datasets, "training_batches", spoiled)
+    monkeypatch.setattr(run_module.datasets, "training_batches", spoiled)
     with pytest.raises(NonFiniteLossError, match=r"received defocus = nan.* at step 4.*ckpt-2"):
-        train.train(run, SPOILED)
+        run_module.train(run, SPOILED)
     model, _ = load_blur_estimation(run, "checkpoints")
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert tf.train.latest_checkpoint(str(run / "checkpoints")).endswith("ckpt-2")
@@ -185,7 +186,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     with pytest.raises(
         NonFiniteLossError, match="weights of blur_estimation = .*at step 4.*ckpt-2"
     ):
-        train.train(run, SPOILED)
+        run_module.train(run, SPOILED)
     assert tf.train.latest_checkpoint(str(run / "checkpoints")).endswith("ckpt-2")
 
 

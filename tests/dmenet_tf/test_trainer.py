@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dmenet_tf.networks.blur_estimation import encoder_layers
 from dmenet_tf.training import keras_versions, losses
-from dmenet_tf.training.trainer import AUXILIARY, REAL, encoder_layers, loss_weights
+from dmenet_tf.training.trainer import AUXILIARY, REAL, loss_weights
 from tests.support.training import LAMBDAS, TRAINING, make_batch, make_trainer
 
 

@@ -19,16 +19,16 @@ import tensorflow as tf
 
 from dmenet_tf import config as configuration
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.training.averages import Average, Statistics
-from dmenet_tf.training.trainer import Trainer, encoder_layers
+from dmenet_tf.networks.blur_estimation import encoder_layers
+from dmenet_tf.weights.averages import Average, Statistics
 
 LATEST, BEST = "checkpoints", "best"
 
 
 class Checkpoints:
-    """Saves and restores a trainer in a run's folder."""
+    """Saves and restores a trainer (`training/trainer.py`) in a run's folder."""
 
-    def __init__(self, run: Path, trainer: Trainer, keep: int):
+    def __init__(self, run: Path, trainer, keep: int):
         self.best_error = tf.Variable(float("inf"), trainable=False, name="best_error")
         networks = trainer.networks
         parts = {
