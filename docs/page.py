@@ -18,9 +18,10 @@ from dmenet_tf import Estimator
 from serving import page
 from serving.client import ClientOptions, RemotePredictor
 from serving.contract import DEFAULT_ADDRESS
+from serving.web.controls import EXAMPLES
 
 OUT = Path(__file__).with_name("page.png")
-EXAMPLE = list(page.EXAMPLES).index("chelsea")  # by Stefan van der Walt, CC0
+EXAMPLE = list(EXAMPLES).index("chelsea")  # by Stefan van der Walt, CC0
 # The demo's map of it separates the cat from the room best at this size.
 MAX_SIDE = 240
 WIDTH_PX, LONGEST_BYTES = 1280, 400_000

@@ -26,23 +26,9 @@ from serving.contract import DEFAULT_ADDRESS
 
 WEB = Path(__file__).with_name("web")
 MAX_FILE_SIZE = "100mb"
-SIDES = (240, 320, 480, 640, 960, 1280, 2000)
 # Where a model recommends no size. The demo's network learned from crops of 64 px: on larger photos
 # it takes noise for sharpness.
 DEFAULT_SIDE = 320
-FACTOR, LARGEST_FACTOR = 2.5, 4.0
-RULES = {
-    "otsu": "best split (Otsu)",
-    "fixed": "a threshold",
-    "hysteresis": "threshold and surroundings",
-    "paper": "0.3 of the range (paper)",
-}
-# Of scikit-image's wheel; `data_gen.scenes.photographs` has sources and terms.
-EXAMPLES = {"chelsea": "Cat", "coffee": "Coffee", "astronaut": "Astronaut", "rocket": "Rocket"}
-CREDITS = (
-    "Examples: Stefan van der Walt (cat), Rachel Michetti (coffee), both CC0; "
-    "NASA and SpaceX, public domain."
-)
 SESSIONS = 32  # whose photos are kept in memory, some 10 MB each
 MINUTE_S = 60
 RETRY_S = 5.0  # for a server that starts anew; a visitor of the page does not wait for longer
@@ -59,6 +45,7 @@ def build(estimator, max_side: int | None = None):
     """
     import gradio as gr
 
+    from serving.web import controls
     from serving.web.actions import Actions
 
     actions = Actions(estimator, DEFAULT_SIDE)
@@ -76,14 +63,14 @@ def build(estimator, max_side: int | None = None):
         source = gr.State()
         with gr.Row():
             with gr.Column(scale=1, min_width=270):
-                photo, gallery, side = _inputs(gr, max_side)
+                photo, gallery, side = controls.inputs(max_side)
             with gr.Column(scale=3, min_width=300):
-                viewer, words = _viewer(gr)
+                viewer, words = controls.viewer()
                 with gr.Row(visible=False) as results:
-                    tinted, cut, rule, threshold, magnified, factor = _results(gr)
+                    tinted, cut, rule, threshold, magnified, factor = controls.results()
 
         def pick(event: gr.SelectData):
-            return _example_path(event.index), None
+            return controls.example_path(event.index), None
 
         opened = [analysis, viewer, words, threshold, tinted, cut, magnified, results]
         chosen = (
@@ -122,102 +109,6 @@ def build(estimator, max_side: int | None = None):
             api_visibility="private",
         )
     return page
-
-
-def _inputs(gr, max_side):
-    from data_gen.io.images import IMAGE_SUFFIXES
-    from serving.web.actions import FULL, RECOMMENDED
-
-    photo = gr.File(
-        label="Your photo", file_types=list(IMAGE_SUFFIXES), height=150, elem_id="dm-photo"
-    )
-    gallery = gr.Gallery(
-        [(str(path), EXAMPLES[name]) for name, path in _examples().items()],
-        label="Or an example",
-        columns=2,
-        height="auto",
-        object_fit="cover",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id="dm-examples",
-    )
-    gr.HTML(CREDITS, elem_classes="dm-note", padding=False)
-    sides = sorted({*SIDES, *([max_side] if max_side else [])})
-    side = gr.Dropdown(
-        [
-            ("recommended", RECOMMENDED),
-            *((f"{n} px", str(n)) for n in sides),
-            ("full size", FULL),
-        ],
-        value=RECOMMENDED if max_side is None else str(max_side),
-        label="Max side",
-        info="A larger photo is reduced to this for the network. Small sizes suit small networks.",
-        elem_id="dm-side",
-    )
-    return photo, gallery, side
-
-
-def _viewer(gr):
-    viewer = gr.HTML(
-        html_template=(WEB / "viewer.html").read_text(encoding="utf-8"),
-        js_on_load=(WEB / "viewer.js").read_text(encoding="utf-8"),
-        apply_default_css=False,
-        elem_id="dm-viewer",
-    )
-    return viewer, gr.HTML(elem_id="dm-words", apply_default_css=False)
-
-
-def _results(gr):
-    from serving.web.actions import THRESHOLD_PX
-
-    def picture(label, alt_text, **more):
-        return gr.Image(
-            label=label,
-            alt_text=alt_text,
-            interactive=False,
-            buttons=["download", "fullscreen"],
-            **{"format": "jpeg", **more},
-        )
-
-    with gr.Column(min_width=240):
-        tinted = picture("Overlay", "The photo in grey, tinted where it is blurred")
-        gr.HTML("Grey is sharpest; colour is blur.", elem_classes="dm-note")
-    with gr.Column(min_width=240):
-        cut = picture(
-            "What is sharp",
-            "The sharp part of the photo on a transparent ground",
-            format="png",
-            image_mode="RGBA",
-            elem_classes="dm-cutout",
-        )
-        rule = gr.Dropdown(
-            [(text, rule) for rule, text in RULES.items()], value="otsu", label="Cut out by"
-        )
-        threshold = gr.Slider(
-            0.1, 7, THRESHOLD_PX, step=0.05, label="Threshold, sigma in px", visible=False
-        )
-    with gr.Column(min_width=240):
-        magnified = picture(
-            "Magnified blur",
-            "The photo as a faster lens would have taken it",
-            elem_id="dm-magnified",
-        )
-        factor = gr.Slider(
-            1, LARGEST_FACTOR, FACTOR, step=0.1, label="Times the blur", elem_id="dm-factor"
-        )
-    return tinted, cut, rule, threshold, magnified, factor
-
-
-def _examples() -> dict[str, Path]:
-    from data_gen.scenes.photographs import packaged_path
-
-    found = {name: packaged_path(name) for name in EXAMPLES}
-    return {name: path for name, path in found.items() if path is not None}
-
-
-def _example_path(index: int) -> str:
-    return str(list(_examples().values())[index])
 
 
 # --- the command -------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Metadata:
             trained.encoding,
             version=program_version(),
             licence=trained.licence,
-            recommended_side=getattr(trained, "recommended_side", None),
+            recommended_side=getattr(trained, "recommended_side", None) or None,
         )
 
     def as_dict(self) -> dict:

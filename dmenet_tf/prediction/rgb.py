@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data_gen.io.photos import decode_photo, read_photo
+from dmenet_tf.prediction.predictor import check_image
 
 PhotoLike = str | os.PathLike | bytes | Image.Image | np.ndarray
 
@@ -54,14 +55,5 @@ def _of_array(array: np.ndarray) -> np.ndarray:
             "an image must be grey [H, W], RGB [H, W, 3] or RGBA [H, W, 4]; received "
             f"{list(array.shape)}"
         )
-    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
-        raise ValueError(f"an image must be uint8, uint16 or float; received {array.dtype}")
     rgb = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., :3]
-    if rgb.dtype.kind == "f":
-        rgb = rgb.astype(np.float32)
-        low, high = float(rgb.min()), float(rgb.max())
-        if not (low >= 0 and high <= 1):  # NaN fails too
-            raise ValueError(
-                f"an image of floats must lie in [0, 1]; received values from {low:g} to {high:g}"
-            )
-    return np.ascontiguousarray(rgb)
+    return np.ascontiguousarray(check_image(rgb))

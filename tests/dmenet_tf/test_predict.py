@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-import re
 import struct
 import subprocess
 import sys
@@ -17,12 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.exit_codes import FAILED, INTERRUPTED, SKIPPED, USAGE
-from data_gen.io.images import DataFileError
+from data_gen.exit_codes import INTERRUPTED, SKIPPED
 from dmenet_tf import predict
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.prediction import backends, folders
-from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.local import Predictor
 from dmenet_tf.prediction.map_files import read_map
 from dmenet_tf.prediction.summaries import SUFFIXES
@@ -76,41 +73,6 @@ def run(*arguments):
 
 def names(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-# --- what is found ---------------------------------------------------------------------------
-
-
-def found(inputs, out="out"):
-    return [str(photo.name) for photo in find_photos(map(str, inputs), out)]
-
-
-def test_files_folders_patterns_and_stdin(tmp_path):
-    for name in ("b/x10.jpg", "b/x9.jpg", "b/c/y.PNG", "a.tif", "notes.txt", "b/.hidden.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert found([tmp_path]) == ["a.tif", "b/c/y.PNG", "b/x9.jpg", "b/x10.jpg"]
-    assert found([tmp_path / "b/x9.jpg", tmp_path / "a.tif"]) == ["x9.jpg", "a.tif"]
-    assert found([f"{tmp_path}/**/*.[jP]*"]) == ["b/c/y.PNG", "b/x9.jpg", "b/x10.jpg"]
-    assert found([f"{tmp_path}/b/x*.jpg"]) == ["x9.jpg", "x10.jpg"]
-    assert found(["-"]) == ["stdin"]
-    # Given twice, found once; several folders keep their names.
-    assert found([tmp_path / "b/x9.jpg", f"{tmp_path}/b/x9*"]) == ["x9.jpg"]
-    assert found([tmp_path / "b/c", tmp_path / "b"]) == ["c/y.PNG", "b/x9.jpg", "b/x10.jpg"]
-    # A file that is named is taken, whatever its suffix.
-    assert found([tmp_path / "notes.txt"]) == ["notes.txt"]
-    (tmp_path / "empty").mkdir()
-    for wrong in ("nothing.jpg", "empty", "*.gif"):
-        with pytest.raises(DataFileError, match=r"an input must (be|hold)"):
-            found([tmp_path / wrong])
-
-
-def test_names_of_outputs_are_distinct(tmp_path):
-    for name in ("x/a.jpg", "x/a.png", "y/a.jpg", "y/z/a.jpg"):
-        save(tmp_path / name)
-    assert found([tmp_path / "x"]) == ["a.jpg", "a.png"]
-    files = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "y/z/a.jpg", "x/a.png")]
-    assert found(files) == ["x/a.jpg", "y/a.jpg", "y/z/a.jpg", "a.png"]
 
 
 # --- what is written -------------------------------------------------------------------------
@@ -261,32 +223,6 @@ def test_photos_of_any_kind_give_a_map_or_an_error(tmp_path, quick, weights_file
     assert run(folder / "long.png", *command[1:], "--max-pixels", "0.01", "--overwrite") == SKIPPED
 
 
-def test_wrong_commands_end_in_one_line(tmp_path, capsys, weights_file):
-    photo = save(tmp_path / "a.png")
-    good = [photo, "-o", tmp_path / "out", "--weights", weights_file]
-    for command, code, message in (
-        ([], USAGE, "the following arguments are required: INPUT"),
-        (["--overwite"], USAGE, "--overwite; did you mean --overwrite"),
-        ([*good, "--edge"], USAGE, "--edge"),
-        ([photo, "-o", "out"], USAGE, "--weights or --server must be given: .* no trained weights"),
-        ([*good, "--write", "colour,gif"], USAGE, "must be of colour, .*received 'gif'"),
-        ([*good, "--colour-range", "-1"], USAGE, "must be auto, or a sigma above 0; received '-1'"),
-        ([*good, "--tile", "100"], USAGE, "multiple of 16"),
-        ([*good, "--tile", "big"], USAGE, "--tile"),
-        ([*good, "--max-side", "2"], USAGE, "max_side must be at least 16"),
-        ([*good, "--max-pixels", "0"], USAGE, "--max-pixels must be above 0"),
-        ([*good, "--sharp-below", "nan"], USAGE, "--sharp-below must be above 0"),
-        ([tmp_path / "none", *good[1:]], FAILED, "there is no such path"),
-        ([*good[:3], "--weights", tmp_path / "none"], FAILED, "--weights must be a run's folder"),
-        (good, FAILED, "must be a whole .npz of plain arrays"),
-    ):
-        assert run(*command) == code, command
-        error = capsys.readouterr().err
-        assert error.startswith("error: ") and len(error.splitlines()) == 1, error
-        assert re.search(message, error), (message, error)
-    assert not (tmp_path / "out").exists()
-
-
 def test_the_size_is_stated_and_is_what_the_model_recommends(
     tmp_path, loaded, weights_file, capsys, monkeypatch
 ):
@@ -310,30 +246,6 @@ def test_the_size_is_stated_and_is_what_the_model_recommends(
         # What stands was made at this size, by whomever it was chosen.
         assert run(*command, *(more or ["--max-side", 32])) == 0
         assert "1 already there" in capsys.readouterr().out
-
-
-def test_help_and_typos_need_no_tensorflow():
-    code = (
-        "import sys; from dmenet_tf import predict\n"
-        "try: code = predict.main(sys.argv[1:])\n"
-        "except SystemExit as end: code = end.code\n"
-        "heavy = {'tensorflow', 'keras', 'matplotlib', 'grpc', 'tqdm'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else code)"
-    )
-    for argument, expected in (("--help", 0), ("--overwite", USAGE)):
-        command = [sys.executable, "-c", code, argument]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == expected, done.stderr
-
-
-def test_help_fits_a_screen(capsys):
-    with pytest.raises(SystemExit):
-        run("--help")
-    text = capsys.readouterr().out
-    lines = text.splitlines()
-    assert len(lines) <= 48 and max(map(len, lines)) <= 100
-    assert "example:" in text and text.startswith("usage: dmenet predict INPUT")
-    assert "--tls-certificate" in text and "--tls-cert " not in text
 
 
 # --- the whole way ---------------------------------------------------------------------------
