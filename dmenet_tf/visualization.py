@@ -50,9 +50,9 @@ def indexed(share: np.ndarray) -> np.ndarray:
 
 # --- the range of the colours ----------------------------------------------------------------
 
-# In pixels that the network sees, of which it tells 0 .. 7. The bright end is at least the first, so
-# that a photo that is sharp all over looks dark. A map that varies by less than the second must look
-# flat: stretched to all colours, its noise would look like a subject.
+# In pixels that the network sees, of which it tells 0 .. 7. The bright end is at least the first,
+# so that a photo that is sharp all over looks dark. A map that varies by less than the second must
+# look flat: stretched to all colours, its noise would look like a subject.
 BRIGHT_MIN_PX, SPAN_MIN_PX = 2.0, 1.0
 
 
