@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         usage="%(prog)s --protocol P --data PATH ... --weights RUN ... [options]",
         description="Compares predicted maps with true ones: tables, curves and a report.",
         epilog=EPILOG,
+        renamed={"--examples": "--count"},
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
             prog, max_help_position=38
         ),
@@ -85,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--radius-table", type=Path, metavar="CSV",
         help="disc radius to sigma; without it sigma = radius/2")  # fmt: skip
     add = parser.add_argument_group("syndof, segments").add_argument
-    add("--examples", type=int, metavar="N", help="number of renderings (one of each scene)")
+    add("--count", type=int, metavar="N", help="number of renderings (one of each scene)")
     add("--seed", type=int, help=f"of scenes and lenses ({SEED})")
     add("--sampler", choices=("paper", "generator"), help="how lenses are drawn (paper)")
     add("--held-out", action="store_const", const=True,
@@ -120,8 +121,8 @@ def check(options) -> None:
             raise UsageError(f"--max-side must be 0 or at least {SIZE_MULTIPLE}; received {side}")
     if options.alpha is not None and not 0 <= options.alpha <= 1:
         raise UsageError(f"--alpha must lie in [0, 1]; received {options.alpha}")
-    if options.examples is not None and options.examples < 1:
-        raise UsageError(f"--examples must be above 0; received {options.examples}")
+    if options.count is not None and options.count < 1:
+        raise UsageError(f"--count must be above 0; received {options.count}")
     if options.seed is not None and options.seed < 0:
         raise UsageError(f"--seed must not be negative; received {options.seed}")
     if min(options.pictures) < 0:

@@ -31,11 +31,29 @@ def colour_map(share) -> np.ndarray:
     return COLOURS(np.asarray(share, np.float32)[None], bytes=True)[0, ..., :3]
 
 
+# A map alone is written as indices into a palette, in a third of the time and bytes of RGB. Beside
+# the colours, the palette has greys from black to white, for the letters of the scale.
+COLOUR_STEPS, GREY_STEPS = 240, 16
+
+
+def palette() -> np.ndarray:
+    """The colours of `indexed`, and the greys: uint8 [COLOUR_STEPS + GREY_STEPS, 3]."""
+    colours = colour_map((np.arange(COLOUR_STEPS) + 0.5) / COLOUR_STEPS)
+    greys = np.rint(np.linspace(0, 255, GREY_STEPS)).astype(np.uint8)
+    return np.concatenate([colours, np.repeat(greys[:, None], 3, axis=1)])
+
+
+def indexed(share: np.ndarray) -> np.ndarray:
+    """Finite values -> indices of colours in `palette`, uint8; values beyond [0, 1] are clipped."""
+    return np.clip(share * np.float32(COLOUR_STEPS), 0, COLOUR_STEPS - 1).astype(np.uint8)
+
+
 # --- the range of the colours ----------------------------------------------------------------
 
-# Of 0 .. 7 px, the range of the network: a map that varies by less than this is flat, and must
-# look flat. Stretched to all colours, its noise would look like a subject.
-FLAT_SHARE = 2.0 / optics.SIGMA_MAX_PX
+# In pixels that the network sees, of which it tells 0 .. 7. The bright end is at least the first,
+# so that a photo that is sharp all over looks dark. A map that varies by less than the second must
+# look flat: stretched to all colours, its noise would look like a subject.
+BRIGHT_MIN_PX, SPAN_MIN_PX = 2.0, 1.0
 
 
 class ColourRange(NamedTuple):
@@ -50,15 +68,13 @@ class ColourRange(NamedTuple):
 
 
 def own_range(sigma_px: np.ndarray, sigma_max_px: float = optics.SIGMA_MAX_PX) -> ColourRange:
-    """From the smallest to the largest sigma of a map.
+    """From the smallest to the largest sigma of a map, but for the two limits above.
 
-    A map that is nearly flat gets a range of 2 px of what the network saw (of 7 px, which are
-    `sigma_max_px`), the values at its upper end: dark where it is sharp all over, bright
-    where it is blurred all over.
+    sigma_max_px: the sigma in pixels of the photo that is 7 px of what the network saw.
     """
-    low_px, high_px = float(sigma_px.min()), float(sigma_px.max())
-    low_px = max(0.0, min(low_px, high_px - FLAT_SHARE * sigma_max_px))
-    return ColourRange(low_px, max(high_px, low_px + FLAT_SHARE * sigma_max_px))
+    seen_px = sigma_max_px / optics.SIGMA_MAX_PX
+    high_px = max(float(sigma_px.max()), BRIGHT_MIN_PX * seen_px)
+    return ColourRange(min(float(sigma_px.min()), high_px - SPAN_MIN_PX * seen_px), high_px)
 
 
 def ticks(low: float, high: float, count: int = 8) -> list[float]:
@@ -103,13 +119,24 @@ def side_by_side(image: np.ndarray, sigma_px: np.ndarray, colours: ColourRange) 
 
 
 def with_scale(picture: np.ndarray, colours: ColourRange) -> np.ndarray:
-    """A picture uint8 [H, W, 3] with the scale of its colours to its right, where it is high
-    enough for one: [H, W + gap + scale, 3]. The picture keeps its place and its pixels."""
+    """A picture with the scale of its colours to its right, where it is high enough for one.
+
+    picture: RGB uint8 [H, W, 3], or indices of `palette` uint8 [H, W]. It keeps its place and its
+    pixels; the result is [H, W + gap + scale, ...].
+    """
     height = len(picture)
     if height < SCALE_MIN_HEIGHT_PX:
         return picture
-    gap = np.full((height, GAP_PX, 3), 255, np.uint8)
-    return np.concatenate([picture, gap, _scale(height, colours)], axis=1)
+    grey, (top, bottom, width) = _scale(height, colours)
+    bar = np.linspace(1.0, 0.0, bottom - top, dtype=np.float32)[:, None]
+    if picture.ndim == 2:
+        scale = COLOUR_STEPS + np.rint(grey / (255 / (GREY_STEPS - 1))).astype(np.uint8)
+        scale[top:bottom, :width] = indexed(bar)
+    else:
+        scale = np.repeat(grey[..., None], 3, axis=-1)
+        scale[top:bottom, :width] = colour_map(bar)
+    gap = np.full((height, GAP_PX, *picture.shape[2:]), 255, np.uint8)  # white in either form
+    return np.concatenate([picture, gap, scale], axis=1)
 
 
 def _letters(height: int) -> int:
@@ -121,25 +148,24 @@ def _scale_width(height: int) -> int:
     return 0 if height < SCALE_MIN_HEIGHT_PX else 4 * _letters(height)
 
 
-def _scale(height: int, colours: ColourRange) -> np.ndarray:
-    """A bar of the colours, the largest sigma on top, with ticks and the unit."""
+def _scale(height: int, colours: ColourRange) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Ticks and unit in black on white, uint8 [height, w], and the place of the bar of colours, the
+    largest sigma on top: its first row, the row below its last, its width from the left."""
     letters = _letters(height)
     font = ImageFont.load_default(letters)
     line = max(1, letters // 12)
-    picture = Image.new("RGB", (_scale_width(height), height), "white")
+    picture = Image.new("L", (_scale_width(height), height), "white")
     draw = ImageDraw.Draw(picture)
     # The unit is above the bar, and no number at its ends is cut off.
     top, bottom = round(1.25 * letters * len(UNIT) + 0.75 * letters), height - letters
     for row, word in enumerate(UNIT):
         draw.text((0, round(1.25 * letters * row)), word, "black", font)
-    bar = np.linspace(1.0, 0.0, bottom - top)
-    picture.paste(Image.fromarray(np.repeat(colour_map(bar)[:, None], letters, axis=1)), (0, top))
     count = max(1, min(8, (bottom - top) // (2 * letters)))
     for value in ticks(*colours, count):
         row = bottom - 1 - round(float(colours.share(value)) * (bottom - top - 1))
         draw.line((letters, row, round(1.4 * letters), row), "black", line)
         draw.text((round(1.6 * letters), row), f"{value:g}", "black", font, anchor="lm")
-    return np.asarray(picture)
+    return np.array(picture), (top, bottom, letters)
 
 
 # --- panels of several examples ----------------------------------------------------------------

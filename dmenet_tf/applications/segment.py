@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from dmenet_tf.applications.planes import check_map, gaussian
-from dmenet_tf.evaluation.metrics import adaptive_threshold
+from dmenet_tf.metrics import adaptive_threshold
 from dmenet_tf.prediction.upsampling import upsample_guided
 
 RULES = ("otsu", "fixed", "paper", "hysteresis")

@@ -21,10 +21,9 @@ All leave out what 8-bit rounding alone makes of a flat area, white noise of var
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_laplace
 
 from data_gen.optics import SIGMA_MAX_PX
-from dmenet_tf.evaluation import metrics
+from dmenet_tf import metrics
 
 LAPLACIAN = "3x3 Laplacian, window 16 px"
 LOG_LAPLACIAN = "log-Laplacian energy"
@@ -44,7 +43,7 @@ def laplacian_score(image) -> np.ndarray:
     1 everywhere where all pixels have the same energy.
     """
     detail = cv2.Laplacian(_grey(image), cv2.CV_64F, ksize=1, borderType=cv2.BORDER_REFLECT)
-    return _score(gaussian_filter(detail**2, PLAIN_WINDOW_PX), 20 * ROUNDING_VARIANCE)
+    return _score(_averaged(detail**2, PLAIN_WINDOW_PX), 20 * ROUNDING_VARIANCE)
 
 
 def log_laplacian_score(image) -> np.ndarray:
@@ -75,7 +74,15 @@ def _grey(image) -> np.ndarray:
 
 
 def _energy(grey: np.ndarray, scale_px: float) -> np.ndarray:
-    return gaussian_filter(gaussian_laplace(grey, scale_px) ** 2, WINDOW_PX)
+    from scipy.ndimage import gaussian_laplace
+
+    return _averaged(gaussian_laplace(grey, scale_px) ** 2, WINDOW_PX)
+
+
+def _averaged(plane: np.ndarray, window_px: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter  # takes longer to import than `--help` may
+
+    return gaussian_filter(plane, window_px)
 
 
 def _rounding_energy(scale_px: float) -> float:

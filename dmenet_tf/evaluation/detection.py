@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmenet_tf.evaluation import baselines, metrics, opening
+from dmenet_tf import metrics
+from dmenet_tf.evaluation import baselines, opening
 from dmenet_tf.evaluation.specification import (
     ALWAYS_BLURRED,
     Figure,

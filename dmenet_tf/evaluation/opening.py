@@ -26,7 +26,7 @@ class SampleOptions:
     """What 255 means in masks."""
     radius_table: Path | None = None
     """CSV of disc radius and Gaussian sigma."""
-    examples: int | None = None
+    count: int | None = None
     """Number of renderings; None: one of each scene."""
     seed: int | None = None
     sampler: Literal["paper", "generator"] | None = None
@@ -86,7 +86,7 @@ def rendered_scenes(options: SampleOptions):
     from dmenet_tf.data import streams
 
     if not options.data:
-        count, side = options.examples or PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX
+        count, side = options.count or PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX
         scenes = pipeline.ProceduralScenes(_seed(options), count, side, side)
         return _rendered(scenes, "embedded procedural scenes", options)
     given = {name: getattr(options, name) for name in ("encoding", "depth", "bgr_scenes")}
@@ -108,7 +108,7 @@ def _rendered(source, described: str, options: SampleOptions):
     from dmenet_tf.evaluation import samples
 
     source, seed = _chosen(source, options), _seed(options)
-    count, sampler = options.examples or len(source), options.sampler or "paper"
+    count, sampler = options.count or len(source), options.sampler or "paper"
     rendered = samples.RenderedScenes(source, seed, count, sampler)
     return rendered, f"{described}, rendered with seed {seed}, sampler {sampler}"
 

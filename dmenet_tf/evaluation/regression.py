@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
-from dmenet_tf.evaluation import baselines, metrics, opening
+from dmenet_tf import metrics
+from dmenet_tf.evaluation import baselines, opening
 from dmenet_tf.evaluation.specification import (
     ALWAYS_BLURRED,
     Figure,
@@ -128,7 +129,7 @@ SYNDOF = _protocol(
         "released data, in which the paper's figures (MSE 0.013, MAE 0.084) were measured: "
         "MSE x (14/15)^2, MAE x 14/15.",
     ),
-    options=("examples", "seed", "sampler", "encoding", "depth", "bgr_scenes", "held_out"),
+    options=("count", "seed", "sampler", "encoding", "depth", "bgr_scenes", "held_out"),
 )
 SEGMENTS = _protocol(
     SIGMA_MAX_PX,
@@ -141,5 +142,5 @@ SEGMENTS = _protocol(
         "defocus differs by 0.1 or more, the sum of the predicted steps in the true direction over "
         "the sum of the true ones. 1 keeps every step of the border between two segments, 0 none.",
     ),
-    options=("examples", "seed", "sampler"),
+    options=("count", "seed", "sampler"),
 )

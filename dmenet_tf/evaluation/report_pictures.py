@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data_gen.io.data_urls import data_url
-from dmenet_tf.evaluation import metrics
+from dmenet_tf import metrics
 from dmenet_tf.visualization import COLOURS
 
 THUMBNAIL_PX = 240

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmenet_tf.evaluation.metrics import ThresholdCounts
+from dmenet_tf.metrics import ThresholdCounts
 
 ALWAYS_BLURRED = "always blurred"
 

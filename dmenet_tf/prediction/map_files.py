@@ -2,7 +2,7 @@
 
 | format | file | what it holds | read back |
 | --- | --- | --- | --- |
-| colour | NAME.colour.png | the map in colours, and their scale | to half a step of 256 |
+| colour | NAME.colour.png | the map in colours, and their scale | to half a step of 240 |
 | png16 | NAME.sigma16.png | round(65535 * sigma_px / sigma_max_px) | to half a step of 65535 |
 | tiff | NAME.sigma.tiff | sigma_px, float32 | exactly |
 | npy | NAME.sigma.npy | sigma_px, float32 | exactly |
@@ -30,10 +30,13 @@ from data_gen.io.images import DataFileError, read_bytes, write_atomic
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import SUFFIXES
 from dmenet_tf.visualization import (
+    COLOUR_STEPS,
     ColourRange,
     colour_map,
+    indexed,
     overlay,
     own_range,
+    palette,
     side_by_side,
     with_scale,
 )
@@ -41,6 +44,7 @@ from dmenet_tf.visualization import (
 PNG_KEY, COLOURS_KEY = "DMENet", "DMENet-colours"
 _TIFF_DESCRIPTION, _TIFF_SOFTWARE = 270, 305
 _PNG_MAX = 65535
+_OLDER_STEPS = 256  # of colours, in files without `COLOURS_KEY`
 _FAST_PNG = 3  # zlib level: half the time of the default for a few per cent of size
 
 
@@ -90,7 +94,7 @@ def write_map(
 
 _COLOURED = {
     "colour": lambda sigma_px, image, colours: with_scale(
-        colour_map(colours.share(sigma_px)), colours
+        indexed(colours.share(sigma_px)), colours
     ),
     "overlay": lambda sigma_px, image, colours: with_scale(
         overlay(image, colours.share(sigma_px)), colours
@@ -121,6 +125,7 @@ def _save_npy(path, sigma_px) -> None:
 
 
 def _write_png(path, pixels, metadata: Metadata, colours=None, sigma_px=None) -> None:
+    """pixels: uint8 [H, W, 3], uint16 [H, W], or uint8 [H, W], indices of `palette`."""
     text = PngImagePlugin.PngInfo()
     text.add_text(PNG_KEY, metadata.to_json())
     if colours is not None:
@@ -128,6 +133,8 @@ def _write_png(path, pixels, metadata: Metadata, colours=None, sigma_px=None) ->
         text.add_text(COLOURS_KEY, json.dumps(about))
     text.add_text("Software", _software(metadata))
     picture = Image.fromarray(pixels)
+    if pixels.dtype == np.uint8 and pixels.ndim == 2:
+        picture.putpalette(palette().ravel().tolist())
     write_atomic(path, lambda t: picture.save(t, "PNG", pnginfo=text, compress_level=_FAST_PNG))
 
 
@@ -154,7 +161,7 @@ def read_map(path) -> tuple[np.ndarray, Metadata | None]:
             opened.load()
             text = text or opened.info.get(PNG_KEY)
             about_colours = opened.info.get(COLOURS_KEY)
-            pixels = np.asarray(opened)
+            pixels = np.asarray(opened.convert("RGB") if opened.mode == "P" else opened)
     except Exception as error:  # Pillow's decoders raise nearly every type there is
         raise DataFileError(f"{path}: must be a whole map file ({error})") from error
     metadata = _parse(text, path)
@@ -202,21 +209,22 @@ def _sigma_of_colours(pixels, about, metadata: Metadata, path) -> np.ndarray:
                 f"{path}: a colour map must say what its colours mean ('{COLOURS_KEY}'); "
                 "received text of another form"
             ) from error
+    steps = _OLDER_STEPS if about is None else COLOUR_STEPS
     low_px, high_px = np.float32(colours)
-    return low_px + (high_px - low_px) * _share_of_colours(pixels[:height, :width], path)
+    return low_px + (high_px - low_px) * _share_of_colours(pixels[:height, :width], steps, path)
 
 
-def _share_of_colours(pixels: np.ndarray, path) -> np.ndarray:
-    """The inverse of `colour_map`, whose 256 colours are all different."""
-    steps = colour_map((np.arange(256) + 0.5) / 256)
+def _share_of_colours(pixels: np.ndarray, steps: int, path) -> np.ndarray:
+    """The inverse of colours in so many steps, all of which differ."""
+    colours = colour_map((np.arange(steps) + 0.5) / steps)
 
     def key(colours):
         red, green, blue = np.moveaxis(colours.astype(np.uint32), -1, 0)
         return (red << 16) | (green << 8) | blue
 
-    order = np.argsort(key(steps))
-    known = key(steps)[order]
-    found = np.minimum(np.searchsorted(known, key(pixels)), 255)
+    order = np.argsort(key(colours))
+    known = key(colours)[order]
+    found = np.minimum(np.searchsorted(known, key(pixels)), steps - 1)
     if (known[found] != key(pixels)).any():
         raise DataFileError(f"{path}: a colour map must hold no other colours than the map's")
-    return ((order[found] + 0.5) / 256).astype(np.float32)
+    return ((order[found] + 0.5) / steps).astype(np.float32)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from dmenet_tf.evaluation import metrics
+from dmenet_tf import metrics
 from dmenet_tf.prediction.local import predict_defocus
 
 PHOTO_FIGURES = ("photo_accuracy", "photo_ap", "photo_best")

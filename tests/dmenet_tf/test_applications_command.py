@@ -160,6 +160,7 @@ def test_wrong_options_are_told_in_one_line(photo, tmp_path, capsys, options, me
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.process
 def test_help_and_typos_wait_for_no_tensorflow():
     code = """
 import sys

@@ -248,7 +248,7 @@ def test_ready_made_pairs_of_any_encoding(tmp_path, capsys):
 def test_embedded_scenes_need_no_data(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "PROCEDURAL_SIDE_PX", 32)
     out = tmp_path / "out"
-    arguments = ["--protocol", "syndof", "--examples", "3", "--out", out]
+    arguments = ["--protocol", "syndof", "--count", "3", "--out", out]
     assert run(*arguments) == 0
     assert len({row["image"] for row in rows_of(out / "images.csv")}) == 3
 
@@ -276,7 +276,8 @@ def test_the_rtf_photo(shared, tmp_path):
         (["--protocol", "syndof", "--alpha", "0.3"], "--alpha belongs to cuhk"),
         (["--protocol", "cuhk", "--data", ".", "--held-out"], "--held-out belongs to syndof"),
         (["--protocol", "cuhk", "--data", ".", "--alpha", "3"], r"must lie in \[0, 1\]"),
-        (["--protocol", "syndof", "--examples", "0"], "above 0"),
+        (["--protocol", "syndof", "--count", "0"], "--count must be above 0"),
+        (["--protocol", "syndof", "--examples", "0"], "--count must be above 0"),  # its old name
         (["--protocol", "syndof", "--weights", ".", "."], "all be different"),
         (["--protocol", "syndof", "--titles", "a"], "one for each of 0"),
         (["--protocol", "syndof", "--pictures", "-1", "0"], "not be negative"),
@@ -294,6 +295,7 @@ def test_refusals(arguments, message, capsys):
     assert re.search(message, error)
 
 
+@pytest.mark.process
 def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
     code = """
 import sys

@@ -40,11 +40,28 @@ def test_a_colour_map_is_read_back_through_its_own_range(tmp_path):
         assert opened.size[1] == 90 and opened.size[0] > 130  # a scale is beside the map
     back, _ = read_map(path)
     assert back.shape == sigma_px.shape
-    assert np.abs(back - sigma_px).max() <= np.ptp(sigma_px) * 0.5 / 256 * 1.02
+    assert np.abs(back - sigma_px).max() <= np.ptp(sigma_px) * 0.5 / 240 * 1.02
     # A range that is given: what lies beyond takes the end's colour.
     write_map(path, "colour", sigma_px, METADATA, colours=ColourRange(0.0, 4.0))
     back, _ = read_map(path)
-    assert np.abs(back - np.minimum(sigma_px, 4)).max() <= 4 * 0.5 / 256 * 1.02
+    assert np.abs(back - np.minimum(sigma_px, 4)).max() <= 4 * 0.5 / 240 * 1.02
+
+
+def test_a_colour_map_shows_its_colours_and_is_small(tmp_path):
+    path = tmp_path / "a.colour.png"
+    sigma_px = np.tile(np.linspace(0, 7, 400, dtype=np.float32), (300, 1))
+    write_map(path, "colour", sigma_px, METADATA)
+    with Image.open(path) as opened:
+        assert opened.mode == "P"
+        shown = np.asarray(opened.convert("RGB")).astype(int)
+    # Steps of 7 / 240 px: neighbouring entries of 256 colours, at most.
+    assert np.abs(shown[:, :400] - colour_map(sigma_px / 7)).max() <= 8
+    # The scale: letters in black on white, and beside the bar no colours.
+    assert (shown[:2, 410:] == shown[:2, 410:, :1]).all() and (shown[-1, 410:] == 255).all()
+    assert (shown[:, 400:] == [0, 0, 0]).all(-1).any()
+    side = tmp_path / "a.side.png"
+    write_map(side, "side", sigma_px, METADATA, some_photo(size=(300, 400)))
+    assert path.stat().st_size < side.stat().st_size
 
 
 def test_a_colour_map_of_an_older_version_is_read(tmp_path):
@@ -67,7 +84,7 @@ def test_a_range_of_colours_is_auto_or_pixels():
 @pytest.mark.parametrize(
     # Half a step of the form's scale, relative to the scale's end.
     "form, bound",
-    [("npy", 0), ("tiff", 0), ("png16", 0.5 / 65535), ("colour", 0.5 / 256)],
+    [("npy", 0), ("tiff", 0), ("png16", 0.5 / 65535), ("colour", 0.5 / 240)],
 )
 def test_round_trip(tmp_path, form, bound, metadata):
     top = metadata.sigma_max_px

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dmenet_tf.evaluation import metrics
+from dmenet_tf import metrics
 
 RNG = np.random.default_rng(0)
 NOTHING_BLURRED = metrics.threshold_counts([0.1, 0.7], [0, 0], 10)

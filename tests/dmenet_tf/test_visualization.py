@@ -39,11 +39,13 @@ def test_the_colours_cover_the_maps_own_range():
 @pytest.mark.parametrize(
     "sigma_px, sigma_max_px, expected",
     [
-        ([0.1, 0.3], 7, (0.0, 2.0)),  # sharp all over: dark
-        ([5.0, 5.5], 7, (3.5, 5.5)),  # blurred all over: bright
-        ([1.5, 1.5], 7, (0.0, 2.0)),
-        ([20.0, 21.0], 28, (13.0, 21.0)),  # a photo reduced to a quarter: 2 of its pixels are 8
+        ([0.1, 0.3], 7, (0.1, 2.0)),  # sharp all over: dark
         ([0.0, 0.0], 7, (0.0, 2.0)),
+        ([0.8, 1.9], 7, (0.8, 2.0)),
+        ([1.6, 1.7], 7, (1.0, 2.0)),
+        ([5.0, 5.5], 7, (4.5, 5.5)),  # blurred all over, and nearly alike: bright
+        ([20.0, 21.0], 28, (17.0, 21.0)),  # of a photo reduced to a quarter: 4 px are one of its
+        ([0.7, 3.6], 14, (0.7, 4.0)),
     ],
 )
 def test_a_flat_map_looks_flat(sigma_px, sigma_max_px, expected):
