@@ -47,7 +47,7 @@ setup(
         "cattrs",
         "shtab",  # shell completion from the argparse parsers; tyro brings it too
         "scipy",
-        "pillow",  # photographs: OpenCV passes a truncated JPEG as whole
+        "pillow>=10.1",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "matplotlib",
         "psutil",  # free memory, for the choice of tiles

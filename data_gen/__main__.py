@@ -25,10 +25,10 @@ import tyro
 from tqdm import tqdm
 
 from data_gen import command_line, environment, exit_codes
-from data_gen.curation import commands
+from data_gen.curation import entry_points
 from data_gen.generation import options as shared_options
 
-COMMANDS = {"inspect": commands.inspect, "dedup": commands.dedup, "card": commands.card}
+COMMANDS = {"inspect": entry_points.inspect, "dedup": entry_points.dedup, "card": entry_points.card}
 DISTINCT_REPORT = "distinct"
 INTERRUPTED = "interrupted; run the same command again to continue where it stopped"
 

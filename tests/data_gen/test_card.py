@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from data_gen.curation import card, card_statistics, commands
+from data_gen.curation import card, card_statistics
 from data_gen.dataset import folders, manifest, records, shards
 
 # COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
@@ -16,7 +16,7 @@ IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
 
 def run(*arguments):
-    return commands.card([str(argument) for argument in arguments])
+    return entry_points.card([str(argument) for argument in arguments])
 
 
 def write_records(folder, cocs, names, lines=None):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.curation import commands, dedup
+from data_gen.curation import dedup, entry_points
 from data_gen.io.images import DataFileError, write_png
 from data_gen.sources.base import Subset, concat, read_image
 from data_gen.sources.rgbd import open_source
@@ -125,7 +125,7 @@ def test_joined_sources_read_images_alone_and_in_red_and_blue_swapped(tmp_path):
 
 
 def run(*arguments):
-    return commands.dedup([str(argument) for argument in arguments])
+    return entry_points.dedup([str(argument) for argument in arguments])
 
 
 def test_command_on_photos(tmp_path, capsys):

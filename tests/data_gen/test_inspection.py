@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from data_gen.curation import commands, inspection
+from data_gen.curation import entry_points, inspection
 from data_gen.dataset import encoding_detection, folders, manifest, records, shards
 from data_gen.io.images import DataFileError, write_png
 
@@ -13,7 +13,7 @@ IMAGE = np.full((4, 6, 3), 90, np.uint8)
 
 
 def run(*arguments):
-    return commands.inspect([str(argument) for argument in arguments])
+    return entry_points.inspect([str(argument) for argument in arguments])
 
 
 def write_pair(root, name, stored, image=IMAGE):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -16,7 +16,6 @@ from dmenet_tf.prediction.rgb import to_rgb
 
 RNG = np.random.default_rng(0)
 # No deadline: how fast the machine is proves nothing.
-PROPERTY = settings(deadline=None, derandomize=True)
 RGB = RNG.integers(0, 256, (5, 7, 3), np.uint8)
 
 
@@ -63,7 +62,6 @@ def test_a_rotation_that_a_file_declares_is_applied_to_a_picture_too():
     same(file.getvalue(), np.rot90(RGB, -1))
 
 
-@PROPERTY
 @given(data=st.data())
 def test_arrays_keep_their_bits_and_become_rgb(data):
     dtype = data.draw(st.sampled_from([np.uint8, np.uint16, np.float16, np.float32, np.float64]))
@@ -80,7 +78,6 @@ def test_arrays_keep_their_bits_and_become_rgb(data):
     assert check_image(rgb) is rgb  # what a predictor takes, with nothing left to do
 
 
-@PROPERTY
 @given(
     arrays.arrays(
         st.sampled_from([np.bool_, np.int8, np.int32, np.int64, np.uint32, np.complex64, np.uint8]),
@@ -97,7 +94,6 @@ def test_other_arrays_are_refused_by_one_rule(array):
         to_rgb(array)
 
 
-@PROPERTY
 @given(st.floats(width=32).filter(lambda value: not 0 <= value <= 1))
 def test_floats_beyond_0_to_1_are_refused(value):
     image = np.full((2, 2, 3), 0.5, np.float32)
@@ -106,7 +102,6 @@ def test_floats_beyond_0_to_1_are_refused(value):
         to_rgb(image)
 
 
-@PROPERTY
 @given(st.binary(max_size=200))
 def test_bytes_are_a_photo_or_an_error_in_one_line(data):
     with pytest.raises(DataFileError) as raised:

@@ -5,14 +5,13 @@ import io
 import struct
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from serving.embedded.image_headers import declared_size
 
 # No deadline: how fast the machine is proves nothing.
-PROPERTY = settings(deadline=None, derandomize=True)
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 FORMATS, SIDES = st.sampled_from(["PNG", "JPEG"]), st.integers(1, 300)
 
@@ -29,13 +28,11 @@ def test_declared_size_is_that_of_the_image(form, options):
     assert declared_size(file_of(19, 37, form, **options)) == (19, 37)
 
 
-@PROPERTY
 @given(height=SIDES, width=SIDES, form=FORMATS)
 def test_any_size_is_read(height, width, form):
     assert declared_size(file_of(height, width, form)) == (height, width)
 
 
-@PROPERTY
 @given(height=SIDES, width=SIDES, form=FORMATS, share=st.floats(0, 1))
 def test_a_truncated_file_has_its_own_size_or_none(height, width, form, share):
     file = file_of(height, width, form)
@@ -43,7 +40,6 @@ def test_a_truncated_file_has_its_own_size_or_none(height, width, form, share):
         assert declared_size(file[: int(share * len(file))]) == (height, width)
 
 
-@PROPERTY
 @given(data=st.binary(max_size=200), magic=st.sampled_from([b"", PNG_MAGIC, JPEG_MAGIC]))
 @example(data=b"\xff" * 50, magic=JPEG_MAGIC)  # fill bytes alone
 @example(data=b"\xff\xe0\x00\x00" * 20, magic=JPEG_MAGIC)  # segments of no length
@@ -56,7 +52,6 @@ def test_no_bytes_do_harm(data, magic):
     assert magic and 0 < height < 2**32 and 0 < width < 2**32
 
 
-@PROPERTY
 @given(
     marker=st.integers(0xE0, 0xEF),
     content=st.binary(max_size=300),

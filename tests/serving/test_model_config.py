@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
 from google.protobuf import text_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -15,7 +15,6 @@ from serving.embedded.model_config import PLATFORM, ConfigError, models_in, read
 from tests.support.tiny_models import write_model
 
 # No deadline: how fast the machine is proves nothing.
-PROPERTY = settings(deadline=None, derandomize=True)
 VERSIONS = st.integers(1, 2**63 - 1)
 COUNTS = st.integers(1, 2**32 - 1)
 NAMES = st.text("abcxyz-_. 0\"'\\é", min_size=1)
@@ -128,14 +127,12 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("configs")
 
 
-@PROPERTY
 @given(name=NAMES, base_path=NAMES, labels=st.dictionaries(NAMES, VERSIONS, max_size=4))
 def test_names_and_labels_are_read_as_they_were_written(folder, name, base_path, labels):
     (model,) = read_config(written(folder, name, base_path, version_labels=labels))
     assert (model.name, model.folder, model.labels) == (name, folder / base_path, labels)
 
 
-@PROPERTY
 @given(found=st.sets(VERSIONS), count=COUNTS, asked=st.sets(VERSIONS, min_size=1))
 def test_a_policy_chooses_among_the_versions_that_are_there(folder, found, count, asked):
     def wanted(policy):
@@ -156,7 +153,6 @@ WORDS = (
 )
 
 
-@PROPERTY
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join)))
 def test_any_text_is_read_or_refused_with_its_name(folder, text):
     path = folder / "any.config"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -11,7 +11,6 @@ from serving import wire
 
 RNG = np.random.default_rng(0)
 # No deadline: how fast the machine is proves nothing.
-PROPERTY = settings(deadline=None, derandomize=True)
 
 
 def _official():
@@ -91,7 +90,6 @@ ARRAYS = arrays.arrays(
 )
 
 
-@PROPERTY
 @given(ARRAYS)
 def test_arrays_there_and_back(array):
     back = wire.from_tensor(wire.TensorProto.FromString(wire.to_tensor(array).SerializeToString()))
@@ -100,7 +98,6 @@ def test_arrays_there_and_back(array):
     assert back.tobytes() == array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-@PROPERTY
 @given(ARRAYS)
 def test_values_as_lists_are_those_as_contents(array):
     tensor = wire.to_tensor(array)
@@ -110,14 +107,12 @@ def test_values_as_lists_are_those_as_contents(array):
     np.testing.assert_array_equal(wire.from_tensor(tensor), array)
 
 
-@PROPERTY
 @given(st.lists(st.binary(max_size=20), max_size=5))
 def test_bytes_there_and_back(values):
     tensor = wire.TensorProto.FromString(wire.to_tensor(values).SerializeToString())
     assert wire.from_tensor(tensor) == values
 
 
-@PROPERTY
 @given(
     st.builds(
         wire.TensorProto,
@@ -142,7 +137,6 @@ def test_any_tensor_is_read_or_refused_with_a_rule(tensor, shape, unknown_rank):
         assert shape == ([len(value)] if isinstance(value, list) else list(value.shape))
 
 
-@PROPERTY
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_message_or_refused(data):
     for message in (wire.PredictRequest, wire.PredictResponse, wire.GetModelStatusResponse):
