@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from data_gen.curation import card, card_statistics
+from data_gen.curation import card, card_statistics, entry_points
 from data_gen.dataset import folders, manifest, records, shards
 
 # COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
