@@ -20,8 +20,11 @@ from data_gen import augment, optics, pipeline
 from data_gen.dataset import records
 from data_gen.sources import rgbd as sources
 from dmenet_tf.config import DataConfig
-from dmenet_tf.data import photos
+from dmenet_tf.data.cutouts import CutoutPhotos
 from dmenet_tf.data.degradation import degrade
+from dmenet_tf.data.labelled import LabelledPhotos
+from dmenet_tf.data.masks import check_polarity
+from dmenet_tf.data.unlabelled import UnlabelledPhotos, default_unlabelled
 
 SYNTHETIC, LABELLED, UNLABELLED, VALIDATION = range(4)
 # Streams of random numbers beside those of `pipeline`, which count from 0.
@@ -54,10 +57,8 @@ def open_streams(config: DataConfig, seed: int) -> Streams:
     """Opens all sources and checks them; raises on what is missing or wrong, naming the file."""
     train, held_out, ready = _open_synthetic(config, seed)
     labelled, labelled_held_out = _open_labelled(config, seed)
-    if config.unlabelled:
-        unlabelled = photos.UnlabelledPhotos(*config.unlabelled)
-    else:
-        unlabelled = photos.default_unlabelled()
+    given = config.unlabelled
+    unlabelled = UnlabelledPhotos(*given) if given else default_unlabelled()
 
     crop = config.crop
 
@@ -304,15 +305,15 @@ def split_held_out(source):
 def _open_labelled(config: DataConfig, seed: int):
     if not config.labelled:
         side = _embedded_side(config)
-        train = photos.CutoutPhotos(seed, EMBEDDED_LABELLED, side)
-        return train, photos.CutoutPhotos(seed + 1, config.validation_examples, side)
+        train = CutoutPhotos(seed, EMBEDDED_LABELLED, side)
+        return train, CutoutPhotos(seed + 1, config.validation_examples, side)
 
     def opened(names):
         return sources.join(
-            [photos.LabelledPhotos(path, config.polarity, names) for path in config.labelled]
+            [LabelledPhotos(path, config.polarity, names) for path in config.labelled]
         )
 
     train = opened(config.labelled_names)
-    photos.check_polarity(train)
+    check_polarity(train)
     held_out = opened(config.labelled_validation) if config.labelled_validation else None
     return train, held_out

@@ -50,7 +50,7 @@ class SceneFiles:
 def labelled_photos(options: SampleOptions):
     """Photos with binary masks, of `cuhk` and `dbd`."""
     from data_gen.sources.base import concat
-    from dmenet_tf.data.photos import LabelledPhotos
+    from dmenet_tf.data.labelled import LabelledPhotos
 
     polarity = options.polarity or "blurred"
     opened = [LabelledPhotos(path, polarity, options.names) for path in options.data]

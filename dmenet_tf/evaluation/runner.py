@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from data_gen.io.images import write_atomic
 from data_gen.optics import ENCODINGS
-from dmenet_tf.data.photos import AGREEMENT_MIN, sharp_has_more_detail
+from dmenet_tf.data.masks import AGREEMENT_MIN, sharp_has_more_detail
 from dmenet_tf.evaluation.specification import Measured, Protocol, Summary
 from dmenet_tf.prediction.predictor import resolved_side, scale_to
 

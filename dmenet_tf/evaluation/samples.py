@@ -4,7 +4,7 @@ Every one is a `data_gen.sources.base.Source`, whose plane is the truth:
 
 | source | truth |
 | --- | --- |
-| `dmenet_tf.data.photos.LabelledPhotos` | 1 = blurred, 0 = in focus |
+| `dmenet_tf.data.labelled.LabelledPhotos` | 1 = blurred, 0 = in focus |
 | `RtfPhotos` | `sigma_px` |
 | `RenderedScenes` over RGB-D scenes or `SegmentScenes` | `defocus` |
 | `data_gen.dataset`: records and folders | `defocus` |
@@ -31,7 +31,7 @@ from data_gen.io.images import (
 )
 from data_gen.sources.base import Source, Subset
 from dmenet_tf.config import DECODER_STRIDE
-from dmenet_tf.data.photos import select_names
+from dmenet_tf.data.name_lists import select_names
 
 # --- the RTF photos ----------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@
     S  build_sharpness_calibration map -> logits, blurred or sharp
        build_monotone_calibration  the same, larger maps being more blurred
 
-`width` scales every channel count; 1.0 is the paper's. `load_vgg19_weights` starts B's encoder
-and C from VGG19 weights.
+`width` scales every channel count; 1.0 is the paper's. `weights/vgg19_files.py` starts B's encoder
+and C from VGG19's weights.
 """
 
 from dmenet_tf.environment import settle_keras
@@ -22,7 +22,7 @@ from dmenet_tf.networks.sharpness_calibration import (
     build_monotone_calibration,
     build_sharpness_calibration,
 )
-from dmenet_tf.networks.vgg19 import balance_features, load_vgg19_weights
+from dmenet_tf.networks.vgg19 import balance_features
 
 __all__ = [
     "SHARPNESS_NETWORKS",
@@ -32,5 +32,4 @@ __all__ = [
     "build_content_preservation",
     "build_domain_discriminator",
     "build_sharpness_calibration",
-    "load_vgg19_weights",
 ]

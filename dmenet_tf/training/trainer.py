@@ -24,6 +24,7 @@ from dmenet_tf.networks.layers import moving_statistics_into
 from dmenet_tf.training import cached_features, keras_versions, losses
 from dmenet_tf.training.schedules import LearningRate
 from dmenet_tf.weights.averages import Average, Statistics
+from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
 REAL = ("labelled", "unlabelled")
 AUXILIARY = tuple(f"aux{level}" for level in range(5))
@@ -53,7 +54,7 @@ def build_networks(config: NetworkConfig) -> Networks:
     )
     for model in (built.blur_estimation, built.content):
         if model is not None:
-            networks.load_vgg19_weights(model, config.vgg_weights)
+            load_vgg19_weights(model, config.vgg_weights)
     if config.freeze_encoder:
         for layer in encoder_layers(built.blur_estimation):
             layer.trainable = False

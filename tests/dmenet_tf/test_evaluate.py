@@ -13,7 +13,7 @@ import pytest
 from data_gen.dataset.folders import write_folder_example
 from data_gen.io.images import write_png
 from dmenet_tf import evaluate
-from dmenet_tf.data.photos import LabelledPhotos
+from dmenet_tf.data.labelled import LabelledPhotos
 from dmenet_tf.evaluation import opening
 from dmenet_tf.evaluation import runner as evaluation
 from dmenet_tf.evaluation.protocols import CUHK, DBD, SYNDOF

@@ -12,9 +12,9 @@ from dmenet_tf.networks import (
     balance_features,
     build_blur_estimation,
     build_content_preservation,
-    load_vgg19_weights,
 )
 from dmenet_tf.networks.vgg19 import vgg19_features
+from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
 SHAPES = {"conv1_1": (3, 3, 3, 64), "conv1_2": (3, 3, 64, 64), "conv2_1": (3, 3, 64, 128)}
 
