@@ -37,7 +37,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/mypy
 
 bench: $(VENV)/installed
 	for name in train_step render inference serving; do \

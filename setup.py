@@ -76,7 +76,8 @@ setup(
         # nbclient, ipykernel: the Python API in a notebook.
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
-            *["playwright", "hypothesis", "nbclient", "ipykernel", "dmenet-tf[serving,demo]"],
+            *["playwright", "hypothesis", "nbclient", "ipykernel"],
+            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -183,7 +183,8 @@ class Cached(Source):
     def __init__(self, source: Source, max_items: int | None = None, max_bytes: int | None = None):
         self.source, self.max_items, self.max_bytes = source, max_items, max_bytes
         self.error: Exception | None = None
-        self._kept, self._bytes, self._lock = OrderedDict(), 0, threading.Lock()
+        self._kept: OrderedDict[int, tuple] = OrderedDict()
+        self._bytes, self._lock = 0, threading.Lock()
 
     def __len__(self) -> int:
         return len(self.source)

