@@ -15,6 +15,7 @@ setup(
     package_data={
         "data_gen.curation": ["*.j2"],
         "dmenet_tf": ["py.typed"],
+        "dmenet_tf.weights": ["*.npz"],
         "dmenet_tf.evaluation": ["templates/*.html"],
         "serving": ["config/*", "web/*"],
     },

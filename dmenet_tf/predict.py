@@ -54,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="file, folder, quoted pattern, or - for stdin")
-    add("-o", "--out", type=Path, required=True, help="folder of the maps; mirrors INPUT's folders")
+    add("-o", "--out", type=Path, default=Path("maps"), metavar="DIR",
+        help="folder of the maps (default: maps); mirrors INPUT's folders")  # fmt: skip
     made_by = parser.add_mutually_exclusive_group()
     made_by.add_argument("--weights", metavar="PATH", help="a run's folder, or DMENet_BDCS.npz")
     made_by.add_argument("--server", metavar="HOST:PORT", help="or a server of the model")

@@ -66,6 +66,14 @@ def scenes(tmp_path):
     return tmp_path / "scenes"
 
 
+@pytest.fixture
+def nothing_shipped(monkeypatch, tmp_path):
+    """An installation without trained weights."""
+    from dmenet_tf.prediction import backends
+
+    monkeypatch.setattr(backends, "SHIPPED", tmp_path / "none.npz")
+
+
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory):
     """The folder of a run of a few steps on embedded data. Trained once, not to be changed."""

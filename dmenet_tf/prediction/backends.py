@@ -23,11 +23,15 @@ from dmenet_tf.environment import prepare_library
 if TYPE_CHECKING:
     from dmenet_tf.prediction.predictor import Backend
 
+# A model for real photos; docs/training.md has its model card.
+SHIPPED = Path(__file__).parents[1] / "weights" / "photo.npz"
 GROUP, SERVER, SERVER_EXTRA = "dmenet_tf.backends", "server", "serving"
 
 
 def shipped_weights() -> Path:
     """The trained weights that the package ships; FileNotFoundError where it ships none."""
+    if SHIPPED.is_file():
+        return SHIPPED
     raise FileNotFoundError(
         "this installation ships no trained weights: pass a run's folder, such as runs/demo, or "
         "an .npz"

@@ -152,7 +152,9 @@ def test_errors_are_one_line(photo, tmp_path, capsys, options, message):
         (("--map", "{map}", "--factor", "two"), "argument --factor: invalid float value: 'two'"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(photo, tmp_path, capsys, options, message):
+def test_wrong_options_are_told_in_one_line(
+    photo, tmp_path, capsys, options, message, nothing_shipped
+):
     options = [option.format(map=photo[2]) for option in options]
     assert run("magnify", photo[0], tmp_path / "out", *options) == 2
     errors = capsys.readouterr().err.strip()

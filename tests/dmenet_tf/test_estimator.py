@@ -116,7 +116,7 @@ def test_large_and_narrow_photos_are_drawn_small(estimator):
     assert made.plot().axes[1].get_xlim() == (-0.5, 1999.5)
 
 
-def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path, monkeypatch):
+def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path, monkeypatch, nothing_shipped):
     with pytest.raises(FileNotFoundError, match="ships no trained weights: pass a run's folder"):
         dmenet_tf.load()
     with pytest.raises(FileNotFoundError, match="there is no such file or folder"):

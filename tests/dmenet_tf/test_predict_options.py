@@ -29,7 +29,7 @@ def weights_file(tmp_path):
     return path
 
 
-def test_wrong_commands_end_in_one_line(tmp_path, photo, capsys, weights_file):
+def test_wrong_commands_end_in_one_line(tmp_path, photo, capsys, weights_file, nothing_shipped):
     good = [photo, "-o", tmp_path / "out", "--weights", weights_file]
     for command, code, message in (
         ([], USAGE, "the following arguments are required: INPUT"),
