@@ -16,7 +16,7 @@ from dmenet_tf.training.loop import Loop
 from dmenet_tf.training.monitoring import Monitor
 from dmenet_tf.training.trainer import Networks, Trainer, build_networks
 from dmenet_tf.training.validation import Validation
-from dmenet_tf.weights.checkpoints import Checkpoints
+from dmenet_tf.weights.checkpoints import LATEST, Checkpoints
 from dmenet_tf.weights.load import start_from
 
 # Enough crops for the strength of a channel, few enough for the features to fit into memory.
@@ -47,10 +47,15 @@ def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
 def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
     training = config.training
     _set_up_keras(training)
+    # A run that was interrupted before its first checkpoint begins anew.
+    resume = resume and tf.train.latest_checkpoint(str(run / LATEST)) is not None
     config, networks = _build_networks(config, resume)
     streams = datasets.open_streams(config.data, training.seed)
     if training.best_by == "photos" and streams.labelled_held_out is None:
         raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
+    if config.network.balance_features and not (resume or config.network.weights):
+        first = datasets.training_batches(streams, config.data, training.seed)
+        _balance_features(networks.blur_estimation, first)
     steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
     statistics = config.network.statistics
     trainer = Trainer(networks, config.loss, training, steps_per_epoch, statistics)
@@ -66,8 +71,6 @@ def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
     side = config.network.recommended_side
     validation = Validation(*held_out, streams.labelled_held_out, side)
     batches = datasets.training_batches(streams, config.data, training.seed, start)
-    if config.network.balance_features and not start:
-        _balance_features(networks.blur_estimation, batches)
     if training.cached_crops:
         batches = _cached_batches(networks.blur_estimation, streams, config, start)
     batches = batches.map(

@@ -13,7 +13,8 @@ so the two travel together.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -97,6 +98,27 @@ def save_weights(path, trained: TrainedModel, licence: str = "") -> None:
         "licence": licence or trained.licence,
     }
     save_published(path, trained.model, encoding=trained.encoding, about=about, dtype=np.float16)
+
+
+def mean_of_weights(models: Sequence[TrainedModel]) -> TrainedModel:
+    """One model with the mean of the weights and moving statistics of several.
+
+    Of runs that started from one another's weights the mean is often better than each (Izmailov et
+    al., 2018); of runs from different random weights it is good for nothing. All else is the last
+    one's, whose network receives the mean.
+    Raises ValueError where the networks or the units of their maps differ.
+    """
+    last = models[-1]
+    sets = [trained.model.get_weights() for trained in models]
+    shapes = {tuple(weight.shape for weight in weights) for weights in sets}
+    if len(shapes) > 1 or len({trained.encoding for trained in models}) > 1:
+        raise ValueError(
+            "a mean needs models of the same widths and encoding; received "
+            + ", ".join(f"{trained.origin} ({trained.encoding})" for trained in models)
+        )
+    last.model.set_weights([np.mean(same, axis=0) for same in zip(*sets, strict=True)])
+    origin = "mean of " + ", ".join(trained.origin for trained in models)
+    return replace(last, origin=origin, identity=_identity(last.model, last.encoding))
 
 
 def start_from(path, networks) -> str:

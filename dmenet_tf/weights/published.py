@@ -197,7 +197,8 @@ def save_published(
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}; received {encoding!r}")
     models = [model for model in (blur_estimation, discriminator, sharpness) if model is not None]
-    arrays = {name: np.asarray(variable, dtype) for name, variable in _all_names(models).items()}
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        arrays = {name: np.asarray(v, dtype) for name, v in _all_names(models).items()}
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError(f"weights must be finite as {np.dtype(dtype)}; received others for {path}")
     if encoding != "released":

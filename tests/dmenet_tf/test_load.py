@@ -15,7 +15,13 @@ from dmenet_tf.training import run as run_module
 from dmenet_tf.training.trainer import Trainer, build_networks
 from dmenet_tf.weights import published
 from dmenet_tf.weights.checkpoints import Checkpoints
-from dmenet_tf.weights.load import TrainedModel, load_weights, save_weights, start_from
+from dmenet_tf.weights.load import (
+    TrainedModel,
+    load_weights,
+    mean_of_weights,
+    save_weights,
+    start_from,
+)
 from dmenet_tf.weights.published import published_names, save_published
 
 WIDTH = 0.03
@@ -256,3 +262,16 @@ def test_what_a_file_says_of_itself_must_be_an_object(tmp_path, about):
     np.savez(tmp_path / "w.npz", **{"dmenet_tf/about": np.array(about)})
     with pytest.raises(ValueError, match="must be a JSON object; received .*w.npz"):
         published.published_about(tmp_path / "w.npz")
+
+
+def test_the_mean_of_the_weights_of_two_models(b):
+    other = spread(build_blur_estimation(WIDTH), seed=1)
+    expected = [(x + y) / 2 for x, y in zip(b.get_weights(), other.get_weights(), strict=True)]
+    pair = [TrainedModel(m, "paper", f"runs/{i}", str(i)) for i, m in enumerate((b, other))]
+    mean = mean_of_weights(pair)
+    for got, wanted in zip(mean.model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-8)
+    assert mean.origin == "mean of runs/0, runs/1" and mean.identity not in ("0", "1")
+    wide = TrainedModel(build_blur_estimation(0.125), "paper", "runs/wide", "2")
+    with pytest.raises(ValueError, match="same widths and encoding; received .*runs/wide"):
+        mean_of_weights([pair[0], wide])

@@ -200,7 +200,7 @@ def test_a_folder_with_a_run_is_not_overwritten(finished, capsys):
 
 def test_one_process_a_run(finished, capsys):
     run, _ = finished
-    with FileLock(run / train.LOCK_FILE):
+    with FileLock(run / run_module.LOCK_FILE):
         assert train.main(["--run", str(run), "--resume", "--steps", "7"]) == 1
     assert "one process at a time" in capsys.readouterr().err
 
