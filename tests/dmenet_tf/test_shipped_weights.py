@@ -1,0 +1,48 @@
+"""The model that the package ships: it is found, says what it is, and its maps follow the focus."""
+
+import numpy as np
+import pytest
+
+import dmenet_tf
+from data_gen.scenes.photographs import load_photographs
+from dmenet_tf import predict
+from dmenet_tf.prediction.backends import SHIPPED
+
+LARGEST_MIB = 64
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    with dmenet_tf.load() as estimator:
+        yield estimator
+
+
+def test_the_file_is_small_and_says_what_it_is(estimator):
+    assert SHIPPED.stat().st_size < LARGEST_MIB * 2**20
+    metadata = estimator.metadata
+    assert metadata.encoding == "paper" and metadata.recommended_side
+    assert metadata.licence.startswith("For research use")
+
+
+@pytest.mark.parametrize(
+    ("name", "sharp", "blurred"),
+    [
+        # The cat's face, and the room behind it; a portrait, and the wall behind it.
+        ("chelsea", np.s_[60:160, 90:280], np.s_[150:250, 400:450]),
+        ("astronaut", np.s_[60:160, 180:270], np.s_[0:100, 430:512]),
+    ],
+)
+def test_what_is_in_focus_has_the_lower_sigma(estimator, name, sharp, blurred):
+    sigma_px = estimator(load_photographs()[name]).sigma_px
+    assert np.median(sigma_px[blurred]) > 2 * np.median(sigma_px[sharp])
+
+
+@pytest.mark.process
+def test_predict_needs_no_option(tmp_path, monkeypatch, capsys):
+    from data_gen.io.images import write_png
+
+    monkeypatch.chdir(tmp_path)
+    write_png("cat.png", load_photographs()["chelsea"])
+    assert predict.main(["cat.png"]) == 0
+    assert (tmp_path / "maps" / "cat.png.colour.png").is_file()
+    assert "research use" in capsys.readouterr().err
