@@ -15,6 +15,7 @@ $(VENV)/installed: setup.py pyproject.toml
 
 # An interrupted demo continues where it stopped.
 demo: $(VENV)/installed
+	$(BIN)/python docs/maps.py --out $(RUN)/photos.png
 	$(BIN)/python -m dmenet_tf.train --preset demo --run $(RUN) \
 	    $$(test -f $(RUN)/config.json && echo --resume)
 

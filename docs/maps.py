@@ -1,8 +1,9 @@
 """Draws docs/maps.png: photographs, and their maps by the model that the package ships.
 
-python docs/maps.py
+python docs/maps.py [--out FILE]
 """
 
+import argparse
 import io
 from pathlib import Path
 
@@ -20,6 +21,9 @@ HEIGHT_PX, GAP_PX = 240, 6
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=OUT)
+    out = parser.parse_args().out
     photographs = load_photographs()
     rows = []
     with dmenet_tf.load() as estimator:
@@ -33,7 +37,8 @@ def main() -> None:
     for i, row in enumerate(rows):
         top = i * (HEIGHT_PX + GAP_PX)
         page[top : top + HEIGHT_PX, : row.shape[1]] = row
-    write_png(OUT, page)
+    write_png(out, page)
+    print(f"maps of photographs by the shipped model: {out}")
 
 
 if __name__ == "__main__":
