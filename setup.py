@@ -43,7 +43,6 @@ setup(
         "opencv-python-headless",  # cv2 without the GUI libraries that a server lacks
         "tensorboard",
         "tqdm",
-        "filelock",  # one process a run
         "tyro",
         "cattrs",
         "shtab",  # shell completion from the argparse parsers; tyro brings it too

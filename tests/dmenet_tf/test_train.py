@@ -258,9 +258,9 @@ def test_resume_keeps_the_networks(finished, capsys):
 
 
 def test_nothing_to_resume(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        train.main(["--run", str(tmp_path / "none"), "--resume"])
+    assert train.main(["--run", str(tmp_path / "none"), "--resume"]) == 1
     assert "none/config.json" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("option", ["--synthetic", "--labelled", "--unlabelled"])
