@@ -20,11 +20,11 @@ demo: $(VENV)/installed
 	    $$(test -f $(RUN)/config.json && echo --resume)
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # The tests that neither train nor start processes.
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow and not soak and not process" -n $(JOBS)
+	$(BIN)/python -m pytest -m "not slow and not soak and not process" -n $(JOBS) --dist worksteal
 
 # Proofs that take minutes.
 slow: $(VENV)/installed
