@@ -4,8 +4,7 @@ import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
-from dmenet_tf.training import checkpoints
-from dmenet_tf.weights import load
+from dmenet_tf.weights import checkpoints, load
 from serving import contract, export
 from serving.exporting import publishing
 
