@@ -80,8 +80,10 @@ def test_one_forward_gives_the_same_weights_as_two_passes():
         for start, a, b in zip(before[name], left, right, strict=True):
             # Biases have no gradient but rounding noise where batch normalisation follows, which
             # Adam turns into steps of the learning rate: kernels tell.
+            # Of a kernel, the few gradients within rounding of 0 do the same: 0.9 % of the update
+            # where one thread sums and not two.
             if a.ndim == 4:
-                assert np.linalg.norm(a - b) < 5e-3 * np.linalg.norm(a - start)
+                assert np.linalg.norm(a - b) < 3e-2 * np.linalg.norm(a - start)
 
 
 def test_each_network_learns_from_its_own_loss():
