@@ -15,9 +15,9 @@ from cattrs.v import format_exception
 
 from data_gen.io.atomic import write_text
 from data_gen.rendering.options import Realism
+from dmenet_tf.architecture import SIZE_MULTIPLE
 
 FILE = "config.json"  # in the folder of a run
-DECODER_STRIDE = 16  # four poolings: B takes sides that are multiples of this
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class DataConfig:
     """Their side in pixels; 0: that of a training crop."""
 
     def __post_init__(self):
-        if self.crop < DECODER_STRIDE or self.crop % DECODER_STRIDE:
+        if self.crop < SIZE_MULTIPLE or self.crop % SIZE_MULTIPLE:
             raise ValueError(
-                f"data.crop must be a positive multiple of {DECODER_STRIDE}; received {self.crop}"
+                f"data.crop must be a positive multiple of {SIZE_MULTIPLE}; received {self.crop}"
             )
         self._check_ranges()
         _positive(self, "data", "batch", "procedural_scenes", "cache", "validation_examples")
@@ -246,10 +246,10 @@ class TrainingConfig:
             )
         if not 0 <= self.average < 1:
             raise ValueError(f"training.average must lie in [0, 1); received {self.average}")
-        bad = [side for side in self.windows if side < DECODER_STRIDE or side % DECODER_STRIDE]
+        bad = [side for side in self.windows if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE]
         if bad or not self.windows:
             raise ValueError(
-                f"training.windows must be multiples of {DECODER_STRIDE}; received {self.windows}"
+                f"training.windows must be multiples of {SIZE_MULTIPLE}; received {self.windows}"
             )
 
 

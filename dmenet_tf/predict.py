@@ -45,7 +45,7 @@ example:
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="dmenet predict",
-        usage="%(prog)s INPUT... -o OUT (--weights PATH | --server HOST:PORT) [options]",
+        usage="%(prog)s INPUT... [-o DIR] [--weights PATH | --server HOST:PORT] [options]",
         description="Writes the defocus map of every photo.",
         epilog=EPILOG,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(

@@ -30,7 +30,7 @@ from data_gen.io.images import (
     read_rgb,
 )
 from data_gen.sources.base import Source, Subset
-from dmenet_tf.config import DECODER_STRIDE
+from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.data.name_lists import select_names
 
 # --- the RTF photos ----------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class RenderedScenes(Source):
     """
 
     def __init__(self, source, seed: int, count: int, sampler="paper"):
-        self._fitted = pipeline.fitted(source, DECODER_STRIDE, cache=2)
+        self._fitted = pipeline.fitted(source, SIZE_MULTIPLE, cache=2)
         self._rendered = pipeline.Rendered(self._fitted, seed, count, sampler)
 
     def __len__(self):
