@@ -206,6 +206,9 @@ class TrainingConfig:
     average: float = 0.0
     """Decay of a moving average of B's weights, which is what is validated and used afterwards;
     0: the weights themselves."""
+    encoder_rate: float = 1.0
+    """Factor on the learning rate for B's encoder: pretrained features want to move less than a
+    decoder."""
     beta_1: float = 0.9
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     """mixed_float16 for GPUs (loss scaling on), mixed_bfloat16 for TPUs and recent CPUs."""
@@ -243,6 +246,11 @@ class TrainingConfig:
             raise ValueError(
                 "training.warmup_steps must lie between 0 and training.steps; "
                 f"received {self.warmup_steps} of {self.steps}"
+            )
+        if not 0 < self.encoder_rate <= 1:
+            raise ValueError(
+                "training.encoder_rate must lie in (0, 1] (network.freeze_encoder stands for 0); "
+                f"received {self.encoder_rate}"
             )
         if not 0 <= self.average < 1:
             raise ValueError(f"training.average must lie in [0, 1); received {self.average}")

@@ -1,8 +1,37 @@
-"""The few places where Keras 2.15 and Keras 3 differ: loss scaling and applying gradients."""
+"""The few places where Keras 2.15 and Keras 3 differ.
+
+Loss scaling, applying gradients, and a second learning rate.
+"""
 
 import keras
 
 IS_KERAS_3 = not keras.__version__.startswith("2.")
+
+
+class _TwoRates(keras.optimizers.Adam):
+    """Adam with a factor on the learning rate of some of its variables."""
+
+    def __init__(self, learning_rate, slowed, factor, **options):
+        super().__init__(learning_rate, **options)
+        self._slowed, self._factor = {id(variable) for variable in slowed}, factor
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = self._factor if id(variable) in self._slowed else 1.0
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+def adam(learning_rate, beta_1: float, slowed=(), factor=1.0):
+    """Adam; the variables `slowed` learn at `factor` times the learning rate.
+
+    Raises ValueError for a factor on Keras 2, whose optimizers have one learning rate.
+    """
+    if factor == 1.0 or not slowed:
+        return keras.optimizers.Adam(learning_rate, beta_1=beta_1)
+    if not IS_KERAS_3:
+        raise ValueError(
+            f"training.encoder_rate other than 1 needs Keras 3; received Keras {keras.__version__}"
+        )
+    return _TwoRates(learning_rate, slowed, factor, beta_1=beta_1)
 
 
 def loss_scaled(optimizer):

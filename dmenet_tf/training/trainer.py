@@ -77,7 +77,7 @@ def loss_weights(config: LossConfig) -> dict[str, float]:
     }
 
 
-def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables):
+def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slowed=()):
     schedule = LearningRate(
         config.learning_rate,
         config.schedule,
@@ -86,7 +86,7 @@ def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables):
         config.decay,
         config.warmup_steps,
     )
-    optimizer = keras.optimizers.Adam(schedule, beta_1=config.beta_1)
+    optimizer = keras_versions.adam(schedule, config.beta_1, slowed, config.encoder_rate)
     if config.precision == "mixed_float16":
         optimizer = keras_versions.loss_scaled(optimizer)
     optimizer.build(variables)  # before a checkpoint is restored into it
@@ -124,7 +124,16 @@ class Trainer:
         self.generator_variables = list(networks.blur_estimation.trainable_variables)
         if networks.sharpness is not None:
             self.generator_variables += networks.sharpness.trainable_variables
-        self.generator_optimizer = _optimizer(training, steps_per_epoch, self.generator_variables)
+        self.generator_optimizer = _optimizer(
+            training,
+            steps_per_epoch,
+            self.generator_variables,
+            slowed=[
+                variable
+                for layer in encoder_layers(networks.blur_estimation)
+                for variable in layer.trainable_variables
+            ],
+        )
         self.discriminator_optimizer = None
         if networks.discriminator is not None:
             self.discriminator_optimizer = _optimizer(
