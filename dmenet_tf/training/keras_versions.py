@@ -8,7 +8,7 @@ import keras
 IS_KERAS_3 = not keras.__version__.startswith("2.")
 
 
-class _TwoRates(keras.optimizers.Adam):
+class TwoRates(keras.optimizers.Adam):
     """Adam with a factor on the learning rate of some of its variables."""
 
     def __init__(self, learning_rate, slowed, factor, **options):
@@ -31,7 +31,7 @@ def adam(learning_rate, beta_1: float, slowed=(), factor=1.0):
         raise ValueError(
             f"training.encoder_rate other than 1 needs Keras 3; received Keras {keras.__version__}"
         )
-    return _TwoRates(learning_rate, slowed, factor, beta_1=beta_1)
+    return TwoRates(learning_rate, slowed, factor, beta_1=beta_1)
 
 
 def loss_scaled(optimizer):
