@@ -13,10 +13,15 @@ class TwoRates(keras.optimizers.Adam):
 
     def __init__(self, learning_rate, slowed, factor, **options):
         super().__init__(learning_rate, **options)
-        self._slowed, self._factor = {id(variable) for variable in slowed}, factor
+        self._slowed, self._factor = list(slowed), factor
+
+    def build(self, variables):
+        super().build(variables)
+        # Places, since an update is handed the backend's variable and not Keras's.
+        self._slow = {self._get_variable_index(variable) for variable in self._slowed}
 
     def update_step(self, gradient, variable, learning_rate):
-        factor = self._factor if id(variable) in self._slowed else 1.0
+        factor = self._factor if self._get_variable_index(variable) in self._slow else 1.0
         super().update_step(gradient, variable, learning_rate * factor)
 
 

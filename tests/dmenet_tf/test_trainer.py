@@ -29,6 +29,17 @@ def moved(model, before):
 
 def two_separate_passes(trainer, batch):
     """What one step must equal, written out: B runs anew for each network's update."""
+    loss_d = discriminator_pass(trainer, batch)
+    return generator_pass(trainer, batch), loss_d
+
+
+def passes_in_the_wrong_order(trainer, batch):
+    """B learns from a D that has not been updated yet."""
+    loss_g = generator_pass(trainer, batch)
+    return loss_g, discriminator_pass(trainer, batch)
+
+
+def discriminator_pass(trainer, batch):
     networks, lambdas = trainer.networks, trainer.weights
     estimate, discriminate = networks.blur_estimation, networks.discriminator
     outputs = {name: estimate(batch[name], training=True) for name in ("synthetic", *REAL)}
@@ -42,7 +53,12 @@ def two_separate_passes(trainer, batch):
     keras_versions.apply(
         trainer.discriminator_optimizer, tape.gradient(loss_d, variables), variables
     )
+    return float(loss_d)
 
+
+def generator_pass(trainer, batch):
+    networks, lambdas = trainer.networks, trainer.weights
+    estimate, discriminate = networks.blur_estimation, networks.discriminator
     with tf.GradientTape() as tape:
         outputs = {name: estimate(batch[name], training=True) for name in ("synthetic", *REAL)}
         synthetic = outputs["synthetic"]
@@ -60,30 +76,64 @@ def two_separate_passes(trainer, batch):
             loss_g += lambdas.lambda_adversarial / 2 * losses.adversarial_loss(logits)
     variables = trainer.generator_variables
     keras_versions.apply(trainer.generator_optimizer, tape.gradient(loss_g, variables), variables)
-    return float(loss_g), float(loss_d)
+    return float(loss_g)
+
+
+def updates(trainer, step, batches):
+    """All kernels' updates by `step` on `batches`, {network: one vector}.
+
+    Biases are left out: where batch normalisation follows, they have no gradient but rounding
+    noise, which Adam turns into steps of the learning rate.
+    """
+    kernels = {
+        name: [v for v in model.trainable_variables if len(v.shape) == 4]
+        for name, model in trainer.networks._asdict().items()
+        if name != "content"
+    }
+    before = {name: [np.array(v) for v in kernels[name]] for name in kernels}
+    for batch in batches:
+        step(trainer, batch)
+    return {
+        name: np.concatenate(
+            [(np.array(v) - b).ravel() for v, b in zip(kernels[name], before[name], strict=True)]
+        )
+        for name in kernels
+    }
+
+
+def difference(updates, expected):
+    norm = np.linalg.norm
+    return {name: norm(updates[name] - v) / norm(v) for name, v in expected.items()}
 
 
 def test_one_forward_gives_the_same_weights_as_two_passes():
     # A strong adversary, so that B would notice a D that was not updated before it.
     lambdas = replace(LAMBDAS, lambda_adversarial=1.0)
-    ours, theirs = make_trainer(lambdas=lambdas), make_trainer(lambdas=lambdas)
-    names = ("blur_estimation", "discriminator", "sharpness")
-    before = {name: weights_of(getattr(ours.networks, name)) for name in names}
-    for step in range(2):
-        batch = make_batch(step)
-        report = ours.train_step(batch)
-        loss_g, loss_d = two_separate_passes(theirs, batch)
-        assert float(report["L_g"]) == pytest.approx(loss_g, rel=1e-4)
-        assert float(report["L_d"]) == pytest.approx(loss_d, rel=1e-4)
-    for name in names:
-        left, right = (weights_of(getattr(t.networks, name)) for t in (ours, theirs))
-        for start, a, b in zip(before[name], left, right, strict=True):
-            # Biases have no gradient but rounding noise where batch normalisation follows, which
-            # Adam turns into steps of the learning rate: kernels tell.
-            # Of a kernel, the few gradients within rounding of 0 do the same: 0.9 % of the update
-            # where one thread sums and not two.
-            if a.ndim == 4:
-                assert np.linalg.norm(a - b) < 3e-2 * np.linalg.norm(a - start)
+    batches = [make_batch(step) for step in range(2)]
+    # Every sum of the step runs over the images too: in another order it rounds otherwise.
+    reordered = [{key: images[::-1] for key, images in batch.items()} for batch in batches]
+
+    def updated(step, batches):
+        return updates(make_trainer(lambdas=lambdas), step, batches)
+
+    ours = updated(lambda trainer, batch: trainer.train_step(batch), batches)
+    expected = updated(two_separate_passes, batches)
+    rounded = updated(two_separate_passes, reordered)
+    wrong = updated(passes_in_the_wrong_order, batches)
+    # Rounding as a share of the update, of the network that it changes most.
+    rounding = max(difference(rounded, expected).values())
+    assert 0 < rounding < 0.1
+    assert max(difference(ours, expected).values()) < 8 * rounding
+    # The bound is one that a D updated too late does not pass.
+    assert difference(wrong, expected)["blur_estimation"] > 16 * rounding
+
+
+def test_losses_are_those_of_two_separate_passes():
+    ours, theirs, batch = make_trainer(), make_trainer(), make_batch()
+    report = ours.train_step(batch)
+    loss_g, loss_d = two_separate_passes(theirs, batch)
+    assert float(report["L_g"]) == pytest.approx(loss_g, rel=1e-4)
+    assert float(report["L_d"]) == pytest.approx(loss_d, rel=1e-4)
 
 
 def test_each_network_learns_from_its_own_loss():
@@ -256,6 +306,21 @@ def test_a_frozen_encoder_stays_and_its_decoder_learns():
         assert all((a == b).all() for a, b in zip(now, before[name], strict=True)) == same, name
     assert model.get_layer("final_conv1").filters == 8  # 64 / 8
     assert len(encoder_layers(model)) == 16
+
+
+def test_an_encoder_may_learn_more_slowly():
+    def step_of_the_encoder(rate):
+        trainer = make_trainer(training=replace(TRAINING, encoder_rate=rate))
+        layer = encoder_layers(trainer.networks.blur_estimation)[0]
+        decoder = trainer.networks.blur_estimation.get_layer("level3_conv1")
+        before = np.array(layer.kernel), np.array(decoder.kernel)
+        trainer.train_step(make_batch())
+        return np.array(layer.kernel) - before[0], np.array(decoder.kernel) - before[1]
+
+    (encoder, decoder), (slow, same) = step_of_the_encoder(1.0), step_of_the_encoder(0.25)
+    # Adam's first step is the learning rate times the gradient's sign, whatever its size.
+    np.testing.assert_allclose(np.median(abs(slow)), 0.25 * np.median(abs(encoder)), rtol=1e-2)
+    np.testing.assert_allclose(np.median(abs(same)), np.median(abs(decoder)), rtol=1e-2)
 
 
 def test_the_average_of_the_weights_follows_every_step():
