@@ -9,6 +9,7 @@ from dmenet_tf.networks import build_blur_estimation, build_sharpness_calibratio
 from dmenet_tf.networks.folding import fold
 from dmenet_tf.weights.published import published_names
 from tests.support.authors_graph import recipe
+from tests.support.rounding import tolerance
 
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
 
@@ -41,16 +42,23 @@ def folded(model):
     return tf.function(fold(model).__call__, input_signature=[IMAGES])
 
 
+@pytest.fixture(scope="module")
+def rounding(model):
+    """What two orders of the same sums may differ by, on noise as these tests map."""
+    noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+    return tolerance(model, noise, 0.0625)
+
+
 @pytest.mark.parametrize(
     "size", [(1, 16, 16), (2, 48, 80), (1, 112, 16)], ids=lambda s: "x".join(map(str, s))
 )
-def test_equals_the_model_everywhere(model, folded, size):
+def test_equals_the_model_everywhere(model, folded, rounding, size):
     images = np.random.default_rng(1).random((*size, 3), np.float32)
     expected = model(images, training=False)["defocus"].numpy()
     actual = folded(tf.constant(images)).numpy()
     assert expected.std() > 0.02
     assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=rounding)
 
 
 def test_equals_the_published_graph(shared):
@@ -61,10 +69,11 @@ def test_equals_the_published_graph(shared):
     actual = fold(model)(reference["image"]).numpy()
     assert np.abs(actual - reference["defocus"]).max() < 1e-4 * np.abs(reference["defocus"]).max()
     expected = model(reference["image"], training=False)["defocus"].numpy()
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+    photo = np.round(reference["image"][0] * 255).astype(np.uint8)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance(model, photo, 1.0))
 
 
-def test_mixed_precision_model_folds_to_float32(model):
+def test_mixed_precision_model_folds_to_float32(model, rounding):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         mixed = build_blur_estimation(0.0625)
@@ -73,7 +82,7 @@ def test_mixed_precision_model_folds_to_float32(model):
     mixed.set_weights(model.get_weights())
     images = np.random.default_rng(2).random((1, 32, 32, 3), np.float32)
     expected = model(images, training=False)["defocus"].numpy()
-    np.testing.assert_allclose(fold(mixed)(images).numpy(), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(fold(mixed)(images).numpy(), expected, rtol=0, atol=rounding)
 
 
 def test_saved_model_gives_the_same_map(model, folded, tmp_path):
