@@ -1,6 +1,6 @@
 """A trained B as a SavedModel for TensorFlow Serving: checked first, then published.
 
-    dmenet export --weights runs/demo --out models/dmenet
+    dmenet export --weights runs/demo --out models/dmenet     or the shipped model without --weights
 
 Writes `models/dmenet/<version>/`, the next free version (`exporting/publishing.py`).
 TensorFlow is imported only after the command line has been checked.
@@ -15,6 +15,7 @@ from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from data_gen.installation import not_installed
 from dmenet_tf import environment
 from dmenet_tf.console import Parser, UsageError, quiet_native_stderr
+from dmenet_tf.prediction.backends import shipped_weights
 from serving import contract
 from serving.exporting.checks import check_side, check_version
 
@@ -28,14 +29,15 @@ example:
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="dmenet export",
-        usage="%(prog)s --weights PATH -o models/dmenet [options]",
+        usage="%(prog)s [--weights PATH] -o models/dmenet [options]",
         description="Writes a SavedModel that TensorFlow Serving takes as it is.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         renamed={"--checkpoint": "--weights"},
     )
     add = parser.add_argument
-    add("--weights", required=True, metavar="PATH", help="a run's folder, or DMENet_BDCS.npz")
+    add("--weights", metavar="PATH",
+        help="a run's folder, or DMENet_BDCS.npz (default: the shipped model)")  # fmt: skip
     add("-o", "--out", type=Path, required=True, metavar="DIR",
         help="the model's folder; its name is the model's")  # fmt: skip
     add("--version", type=int, metavar="N", help="default: one above the highest in the folder")
@@ -51,12 +53,13 @@ def main(argv=None) -> int:
     environment.prepare()
     try:
         options = _parse(argv)
-        if not Path(options.weights).exists():
+        weights = options.weights or shipped_weights()
+        if not Path(weights).exists():
             raise FileNotFoundError(
-                f"--weights must be a run's folder or an .npz; there is no {options.weights} "
+                f"--weights must be a run's folder or an .npz; there is no {weights} "
                 "(dmenet train --preset demo makes runs/demo)"
             )
-        folder = _export(options)
+        folder = _export(options, weights)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -83,12 +86,12 @@ def _parse(argv) -> argparse.Namespace:
     return options
 
 
-def _export(options) -> Path:
+def _export(options, weights) -> Path:
     with quiet_native_stderr():
         from dmenet_tf.weights.checkpoints import BEST, LATEST
         from dmenet_tf.weights.load import load_weights
         from serving.exporting.publishing import publish
-    trained = load_weights(options.weights, LATEST if options.last else BEST)
+    trained = load_weights(weights, LATEST if options.last else BEST)
     return publish(trained, options.out, options.version, options.max_side)
 
 

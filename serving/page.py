@@ -1,10 +1,11 @@
 """The page for photographers: drop a photo, see where it is sharp.
 
-    dmenet page --server 127.0.0.1:8500
+    dmenet page                              with the shipped model, in this process
+    dmenet page --weights runs/demo
+    dmenet page --server 127.0.0.1:8500      asks a server; imports no TensorFlow
 
-A gradio page (extra `demo`) in front of a server of maps, which it asks through `serving.client`.
-It imports no TensorFlow, loads nothing from other sites, and listens on this machine only unless
-told otherwise. Uploads are kept in a temporary folder that is removed when the page ends.
+A gradio page (extra `demo`). It loads nothing from other sites, and listens on this machine only
+unless told otherwise. Uploads are kept in a temporary folder that is removed when the page ends.
 """
 
 import argparse
@@ -20,9 +21,9 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from data_gen.exit_codes import FAILED, OK, USAGE
 from data_gen.installation import not_installed
+from dmenet_tf import environment
 from dmenet_tf.console import Parser, UsageError
 from serving import backend
-from serving.contract import DEFAULT_ADDRESS
 
 WEB = Path(__file__).with_name("web")
 MAX_FILE_SIZE = "100mb"
@@ -85,6 +86,7 @@ def build(estimator, max_side: int | None = None):
                 opened,
                 show_progress_on=[viewer],
                 api_visibility="private",
+                concurrency_id="map",  # one photo at a time, whichever way it was chosen
             )
             # What was shown belongs to another photo.
             done.failure(
@@ -160,8 +162,8 @@ def build_parser() -> argparse.ArgumentParser:
         renamed=backend.RENAMED,
     )
     add = parser.add_argument
-    add("--server", metavar="HOST:PORT", default=DEFAULT_ADDRESS,
-        help="that predicts the maps (default %(default)s)")  # fmt: skip
+    add("--weights", metavar="PATH", help="a run's folder, or an .npz (default: the shipped model)")
+    add("--server", metavar="HOST:PORT", help="a server that predicts the maps, instead of weights")
     add("--port", type=int, default=7860, help="of the page (default %(default)s)")
     add("--host", default="127.0.0.1", metavar="ADDRESS",
         help="where the page listens; 0.0.0.0: everywhere (default %(default)s)")  # fmt: skip
@@ -176,11 +178,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
+    environment.prepare()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
     try:
         options = build_parser().parse_args(argv)
         if options.max_side is not None and options.max_side != 0 and options.max_side < 16:
             raise UsageError(f"--max-side must be 0, or at least 16; received {options.max_side}")
+        if options.weights and options.server:
+            raise UsageError("maps are made by --weights or by --server; received both")
         return run(options)
     except KeyboardInterrupt:
         return OK  # it is how the page ends
@@ -195,19 +200,9 @@ def main(argv=None) -> int:
 
 
 def run(options) -> int:
-    """Serves the page until it is interrupted; the server may start later."""
-    from dmenet_tf import Estimator
-    from serving.client import RemotePredictor
-
-    try:
-        client_options = backend.client_options(options, retry_s=RETRY_S)
-        predictor = RemotePredictor(options.server, client_options)
-    except ValueError as error:  # of the address or of an option
-        raise UsageError(str(error)) from error
-    with (
-        tempfile.TemporaryDirectory(prefix="dmenet-page-") as folder,
-        Estimator(predictor) as estimator,
-    ):
+    """Serves the page until it is interrupted; a server may start later."""
+    estimator = _local(options.weights) if options.server is None else _remote(options)
+    with tempfile.TemporaryDirectory(prefix="dmenet-page-") as folder, estimator:
         os.environ["GRADIO_TEMP_DIR"] = folder  # where gradio keeps uploads and pictures
         page = build(estimator, options.max_side)
         try:
@@ -215,6 +210,30 @@ def run(options) -> int:
         finally:
             page.close(verbose=False)
     return OK
+
+
+def _local(weights: str | None):
+    import gradio  # noqa: F401  whether it is installed is told before TensorFlow is waited for
+
+    from dmenet_tf import load
+
+    return load(weights)
+
+
+def _remote(options):
+    from dmenet_tf import Estimator
+    from serving.client import RemotePredictor, ServingError
+
+    try:
+        client_options = backend.client_options(options, retry_s=RETRY_S)
+        predictor = RemotePredictor(options.server, client_options)
+    except ValueError as error:  # of the address or of an option
+        raise UsageError(str(error)) from error
+    try:
+        predictor.backend.ask_metadata(RETRY_S)
+    except ServingError as error:
+        print(f"note: the server does not answer yet: {error}", file=sys.stderr)
+    return Estimator(predictor)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
+from dmenet_tf.prediction.backends import SHIPPED
 from dmenet_tf.weights import checkpoints, load
 from serving import contract, export
 from serving.exporting import publishing
@@ -12,7 +13,7 @@ from serving.exporting import publishing
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "--weights"),
+        ([], 2, "-o/--out"),
         (
             ["--wieghts", "run", "--out", "o"],
             2,
@@ -48,9 +49,11 @@ def test_the_options_reach_the_publisher_and_the_next_command_is_named(
     options = ["--weights", str(tmp_path), "-o", str(out), "--version", "7", "--max-side", "320"]
     assert export.main([*options, "--last"]) == 0
     assert export.main(options[:4]) == 0
+    assert export.main(options[2:4]) == 0
     assert received == [
         ((str(tmp_path), checkpoints.LATEST), out, 7, 320),
         ((str(tmp_path), checkpoints.BEST), out, None, None),
+        ((SHIPPED, checkpoints.BEST), out, None, None),
     ]
     printed = capsys.readouterr().out
     assert f"next: dmenet serve --models {out.parent}\n" in printed

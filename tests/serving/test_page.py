@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("grpc", reason="needs the extra demo")
 
+import dmenet_tf
 from data_gen.exit_codes import USAGE
 from data_gen.io.images import write_png
 from data_gen.scenes.photographs import packaged_path
@@ -234,11 +235,47 @@ def test_wrong_options_are_told_in_one_line(capsys):
         (["--sever", "a:1"], "--sever; did you mean --server"),
         (["--server", "nowhere"], "HOST:PORT"),
         (["--max-side", "3"], "--max-side must be 0, or at least 16; received 3"),
-        (["--tls-cert", "x"], "certificate and its key go together"),
+        (["--server", "a:1", "--tls-cert", "x"], "certificate and its key go together"),
+        (["--server", "a:1", "--weights", "run"], "--weights or by --server; received both"),
     ):
         assert page.main(command) == USAGE
         error = capsys.readouterr().err
         assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The estimators of pages that were made; nothing is shown, and nothing waits."""
+    estimators = []
+
+    class Page:
+        def close(self, verbose):
+            pass
+
+    def build(estimator, max_side):
+        estimators.append(estimator)
+        return Page()
+
+    monkeypatch.setattr(page, "build", build)
+    monkeypatch.setattr(page, "launch", lambda *_: None)
+    return estimators
+
+
+@pytest.mark.parametrize("options, weights", [([], None), (["--weights", "run"], "run")])
+def test_without_a_server_the_page_predicts_by_itself(launched, monkeypatch, options, weights):
+    loaded = contextlib.nullcontext("an estimator")
+    asked = []
+    monkeypatch.setattr(dmenet_tf, "load", lambda given: asked.append(given) or loaded)
+    assert page.main(options) == 0
+    assert launched == [loaded] and asked == [weights]
+
+
+def test_a_server_that_does_not_answer_yet_is_told_at_the_start(launched, monkeypatch, capsys):
+    monkeypatch.setattr(page, "RETRY_S", 0.0)
+    assert page.main(["--server", f"127.0.0.1:{free_port()}"]) == 0
+    assert len(launched) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("note: the server does not answer yet") and error.count("\n") == 1
 
 
 def test_the_viewer_takes_no_value_into_its_template():
