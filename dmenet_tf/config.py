@@ -135,8 +135,9 @@ class NetworkConfig:
     """Longer side in pixels at which the network should see a photo, recorded with the weights, and
     at which labelled photos are validated; 0: the photo's own size."""
     weights: str = ""
-    """Fine-tuning: a run's folder or a published .npz that B, and S and D where it holds them,
-    start from. Its width must be `width`; C still takes `vgg_weights`."""
+    """Fine-tuning: a run's folder, a published .npz, or `shipped`, the package's own (encoder_width
+    1, decoder_width 0.25), that B, and S and D where it holds them, start from. Its widths must be
+    the run's; C still takes `vgg_weights`."""
     label_encoding: Literal["paper", "generator", "released"] = "paper"
     """Unit of B's map (see the README's table). With `weights`, theirs is kept: labels follow."""
 

@@ -18,6 +18,7 @@ from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.sharpness import SHARP_BELOW_PX
 from dmenet_tf.prediction.summaries import SUFFIXES
+from dmenet_tf.weights.shipped import shipped_weights
 
 # TensorFlow takes seconds to import: `--help` and wrong options must not wait for it. Modules that
 # need it are imported where they are used.
@@ -185,7 +186,7 @@ def _check(options) -> None:
         check_tile(options.tile)
         check_max_side(options.max_side)
         if not options.server and not options.weights:
-            backends.shipped_weights()
+            shipped_weights()
     except FileNotFoundError as error:
         raise UsageError(f"--weights or --server must be given: {error}") from error
     except ValueError as error:

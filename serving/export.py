@@ -15,7 +15,7 @@ from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from data_gen.installation import not_installed
 from dmenet_tf import environment
 from dmenet_tf.console import Parser, UsageError, quiet_native_stderr
-from dmenet_tf.prediction.backends import shipped_weights
+from dmenet_tf.weights.shipped import shipped_weights
 from serving import contract
 from serving.exporting.checks import check_side, check_version
 

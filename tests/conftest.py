@@ -69,9 +69,9 @@ def scenes(tmp_path):
 @pytest.fixture
 def nothing_shipped(monkeypatch, tmp_path):
     """An installation without trained weights."""
-    from dmenet_tf.prediction import backends
+    from dmenet_tf.weights import shipped
 
-    monkeypatch.setattr(backends, "SHIPPED", tmp_path / "none.npz")
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "none.npz")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from dmenet_tf.prediction.folders import read_ahead
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.predictor import Predictor, check_max_side
 from dmenet_tf.prediction.summaries import is_output, output_path
+from dmenet_tf.weights.shipped import shipped_weights
 
 MAP_SUFFIXES = (".sigma.npy", ".sigma.tiff", ".sigma16.png", ".npy")
 # The blur that a network predicts for a subject in focus is at most this; more is real blur.
@@ -127,7 +128,7 @@ def check(options) -> None:
         if options.name == "depth":
             camera(options)
         if not options.weights and not options.map:
-            backends.shipped_weights()
+            shipped_weights()
     except FileNotFoundError as error:
         raise UsageError(f"--weights or --map must be given: {error}") from error
     except ValueError as error:

@@ -12,30 +12,18 @@ Imports neither that package nor TensorFlow before they are needed.
 
 import importlib.metadata
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from data_gen.installation import not_installed
 from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.environment import prepare_library
+from dmenet_tf.weights.shipped import shipped_weights
 
 if TYPE_CHECKING:
     from dmenet_tf.prediction.predictor import Backend
 
-# A model for real photos; docs/training.md has its model card.
-SHIPPED = Path(__file__).parents[1] / "weights" / "photo.npz"
 GROUP, SERVER, SERVER_EXTRA = "dmenet_tf.backends", "server", "serving"
-
-
-def shipped_weights() -> Path:
-    """The trained weights that the package ships; FileNotFoundError where it ships none."""
-    if SHIPPED.is_file():
-        return SHIPPED
-    raise FileNotFoundError(
-        "this installation ships no trained weights: pass a run's folder, such as runs/demo, or "
-        "an .npz"
-    )
 
 
 def open_local(weights=None) -> "Backend":

@@ -1,12 +1,17 @@
 """The model that the package ships: it is found, says what it is, and its maps follow the focus."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import dmenet_tf
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf import predict
-from dmenet_tf.prediction.backends import SHIPPED
+from dmenet_tf.config import Config
+from dmenet_tf.presets import PRESETS
+from dmenet_tf.training.run import _build_networks
+from dmenet_tf.weights.shipped import SHIPPED
 
 LARGEST_MIB = 64
 
@@ -35,6 +40,16 @@ def test_the_file_is_small_and_says_what_it_is(estimator):
 def test_what_is_in_focus_has_the_lower_sigma(estimator, name, sharp, blurred):
     sigma_px = estimator(load_photographs()[name]).sigma_px
     assert np.median(sigma_px[blurred]) > 2 * np.median(sigma_px[sharp])
+
+
+def test_a_run_may_start_from_it_and_needs_no_vgg19(estimator):
+    network = PRESETS["photo"].config.network
+    config = Config(network=replace(network, weights="shipped", parts="B", statistics="synthetic"))
+    resolved, networks = _build_networks(config, resume=False)
+    assert resolved.network.label_encoding == "paper"
+    shipped = estimator.predictor.backend.trained.model.get_weights()
+    for ours, theirs in zip(networks.blur_estimation.get_weights(), shipped, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.process

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("tensorflow_serving", reason="needs the extra [serving]")
 
-from dmenet_tf.prediction.backends import SHIPPED
 from dmenet_tf.weights import checkpoints, load
+from dmenet_tf.weights.shipped import SHIPPED
 from serving import contract, export
 from serving.exporting import publishing
 
