@@ -17,7 +17,11 @@ from data_gen.optics import ENCODINGS, SIGMA_MAX_PX
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.prediction import tiling
 from dmenet_tf.prediction.metadata import Metadata
-from dmenet_tf.prediction.upsampling import upsample_guided
+from dmenet_tf.prediction.upsampling import (
+    SMOOTHING_EPSILON,
+    smoothing_radius,
+    upsample_guided,
+)
 
 TileSide = int | Literal["auto"]
 _ONE_MODEL_TRIES = 3  # a photo whose parts met a new model is predicted again
@@ -153,7 +157,9 @@ class Predictor:
         sigma_px = encoding.label_to_sigma(labels)
         if scale != 1.0:
             # A pixel of the reduced photo is 1 / scale of the photo's own.
-            sigma_px = upsample_guided(sigma_px, seen, image) / np.float32(scale)
+            radius = smoothing_radius(sigma_px)
+            sigma_px = upsample_guided(sigma_px, seen, image, radius, SMOOTHING_EPSILON)
+            sigma_px /= np.float32(scale)
             labels = np.minimum(encoding.sigma_to_label(sigma_px), 1.0).astype(np.float32)
         metadata = dataclasses.replace(model, sigma_max_px=SIGMA_MAX_PX / scale, max_side=side)
         return Prediction(sigma_px, labels, metadata, scale)

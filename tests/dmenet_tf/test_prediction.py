@@ -16,9 +16,9 @@ from dmenet_tf.prediction import tiling
 from dmenet_tf.prediction.local import Predictor, predict_defocus
 from dmenet_tf.prediction.predictor import ModelChanged
 from dmenet_tf.prediction.predictor import Predictor as AnyPredictor
-from dmenet_tf.prediction.upsampling import grey, upsample_guided
 from dmenet_tf.weights.load import TrainedModel
 from tests.support.lively import lively
+from tests.support.pictures import photo
 from tests.support.rounding import tolerance
 
 RNG = np.random.default_rng(0)
@@ -48,15 +48,6 @@ def predictor(model, encoding="paper", tile="auto", recommended_side=None):
         backend.metadata, encoding=encoding, recommended_side=recommended_side
     )
     return AnyPredictor(backend, tile=tile)
-
-
-def photo(height, width):
-    """Noise of several scales: something to see for every level of the network."""
-    image = np.zeros((height, width, 3))
-    for scale in (1, 4, 16, 64):
-        coarse = RNG.random((height // scale + 1, width // scale + 1, 3))
-        image += coarse.repeat(scale, 0).repeat(scale, 1)[:height, :width]
-    return np.uint8(image / 4 * 255)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 40), (33, 16), (50, 70)])
@@ -273,38 +264,3 @@ class Restless(Replaced):
     def labels(self, part):
         self.parts += 1
         return self.backend.labels(part)[0], replace(self.metadata, model=str(self.parts))
-
-
-def test_the_border_of_an_enlarged_map_follows_the_photo():
-    """A step in the map where the photo has an edge, at a place that the reduction blurs."""
-    height, width, edge, factor = 128, 192, 101, 8
-    guide = np.full((height, width, 3), 200, np.uint8)
-    guide[:, edge:] = 40
-    truth = np.zeros((height, width), np.float32)
-    truth[:, edge:] = 5.0
-
-    def reduced(array):
-        blocks = array.reshape(height // factor, factor, width // factor, factor, -1)
-        return blocks.mean(axis=(1, 3))
-
-    small, small_guide = reduced(truth)[..., 0].astype(np.float32), np.uint8(reduced(guide))
-    guided = upsample_guided(small, small_guide, guide)
-    flat = upsample_guided(small, np.full_like(small_guide, 128), np.full_like(guide, 128))
-    assert guided.shape == truth.shape and guided.dtype == np.float32
-    errors = [np.abs(result - truth).mean() for result in (guided, flat)]
-    assert errors[0] < 0.3 * errors[1], errors
-    assert guided.min() >= 0 and guided.max() <= 5  # no overshoot
-    # A constant map stays constant, whatever the photo shows.
-    constant = np.full(small.shape, 2.5, np.float32)
-    noise = photo(height, width)
-    result = upsample_guided(constant, np.uint8(reduced(noise)), noise)
-    np.testing.assert_allclose(result, 2.5, atol=1e-5)
-
-
-def test_enlarging_goes_strip_by_strip_without_a_seam(monkeypatch):
-    small, guide = RNG.random((12, 9), np.float32), photo(96, 72)
-    small_guide = guide[::8, ::8].copy()
-    whole = upsample_guided(small, small_guide, guide)
-    monkeypatch.setattr("dmenet_tf.prediction.upsampling._STRIP_ROWS", 7)
-    np.testing.assert_allclose(upsample_guided(small, small_guide, guide), whole, atol=1e-6)
-    assert grey(guide.astype(np.uint16) * 257) == pytest.approx(grey(guide), abs=5e-3)
