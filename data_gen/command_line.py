@@ -57,10 +57,18 @@ def _check_names(options: type, argv: list[str], prog: str) -> None:
 
 def unknown(kind: str, name: str, known: list[str], prog: str) -> int:
     """Reports an unknown option or command with the most similar known one; the exit code."""
+    print(f"error: {unknown_name(kind, name, known, prog)}", file=sys.stderr)
+    return exit_codes.USAGE
+
+
+def unknown_name(kind: str, name: str, known: list[str], prog: str) -> str:
+    """What is said of an unknown option or command: the most similar known one, or where to look.
+
+    kind: "option" or "command"; prog: the command as it is typed.
+    """
     near = difflib.get_close_matches(name, known, n=1)
     advice = f"did you mean {near[0]}?" if near else f"`{prog} --help` lists all {kind}s"
-    print(f"error: unknown {kind} {name}; {advice}", file=sys.stderr)
-    return exit_codes.USAGE
+    return f"unknown {kind} {name}; {advice}"
 
 
 def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:

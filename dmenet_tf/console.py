@@ -2,10 +2,11 @@
 
 import argparse
 import contextlib
-import difflib
 import os
 import sys
 import tempfile
+
+from data_gen.command_line import unknown_name
 
 
 @contextlib.contextmanager
@@ -97,5 +98,4 @@ class Parser(argparse.ArgumentParser):
             for option, action in self._option_string_actions.items()
             if action.help is not argparse.SUPPRESS
         ]
-        near = difflib.get_close_matches(word, shown, n=1)
-        return f"unknown option {word}" + (f"; did you mean {near[0]}?" if near else "")
+        return unknown_name("option", word, shown, self.prog)
