@@ -28,6 +28,7 @@ setup(
             "predict = dmenet_tf.commands:predict",
             "evaluate = dmenet_tf.commands:evaluate",
             "apply = dmenet_tf.commands:apply",
+            "pack = dmenet_tf.commands:pack",
             "export = serving.commands:export",
             "serve = serving.commands:serve",
             "page = serving.commands:page",

@@ -29,7 +29,14 @@ def _apply() -> ModuleType:
     return command
 
 
+def _pack() -> ModuleType:
+    from dmenet_tf import pack
+
+    return pack
+
+
 train = Command(_train, "train the networks, or resume a run")
 predict = Command(_predict, "write the defocus maps of photos")
 evaluate = Command(_evaluate, "measure by a protocol, write a report")
 apply = Command(_apply, "magnify, refocus, depth, segment, deblur")
+pack = Command(_pack, "write trained weights as one small file")

@@ -14,7 +14,9 @@ from dmenet_tf import cli
 from dmenet_tf.presets import PRESETS
 from tests.support.paths import ROOT
 
-NAMES = ("apply", "evaluate", "export", "page", "predict", "serve", "synthesize", "train")
+NAMES = (
+    "apply", "evaluate", "export", "pack", "page", "predict", "serve", "synthesize", "train",
+)  # fmt: skip
 
 
 def dmenet(*arguments, **options):
