@@ -18,7 +18,7 @@ from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from data_gen.optics import EncodingOrAuto
 from dmenet_tf import environment
 from dmenet_tf.architecture import SIZE_MULTIPLE
-from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.console import Parser, UsageError, note
 from dmenet_tf.evaluation.opening import SEED, SampleOptions
 from dmenet_tf.evaluation.protocols import PROTOCOLS
 from dmenet_tf.evaluation.specification import Protocol
@@ -165,7 +165,7 @@ def evaluate(options, command: str) -> list:
     source, described = protocol.samples(sample_options(options))
     samples = runner.Samples(source, protocol)
     if samples.note:
-        print(f"note: {samples.note}", file=sys.stderr)
+        note(samples.note)
     cache = options.out / "cache"
     rows = [
         runner.run_row(title, predictor, samples, protocol, cache, max_side)

@@ -61,14 +61,15 @@ def _png(data: bytes) -> Repaired | None:
     if not dropped:
         return None
     names = ", ".join(dict.fromkeys(dropped))
-    return Repaired(b"".join(kept), f"read without its chunks {names}, which are damaged or odd")
+    return Repaired(b"".join(kept), f"read without its chunks {names}, some of them damaged or odd")
 
 
 def _jpeg(data: bytes) -> Repaired | None:
     if not _scans_are_complete(data):
         return None
     random = np.random.default_rng(0).integers(0, 255, _PADDING, np.uint8)  # no 255: no marker
-    continued = [data + more + _END for more in (bytes(_PADDING), random.tobytes())]
+    whole = data.rstrip(b"\xff")  # half a marker would change what follows it
+    continued = [whole + more + _END for more in (bytes(_PADDING), random.tobytes())]
     try:
         first, second = (np.asarray(Image.open(io.BytesIO(file))) for file in continued)
     except Exception:  # the decoder refuses the file as it refused the original

@@ -74,17 +74,25 @@ def find_files(folder, suffixes, recursive=True) -> list[Path]:
 
 def find_images(folder, recursive=True) -> tuple[list[Path], LeftOut]:
     """The pictures of a folder that are read here, and what was left out."""
-    found, left_out = all_files(folder, recursive), LeftOut()
-    left_out.count_files(found.paths)
+    found, passed_over = all_files(folder, recursive), LeftOut()
+    passed_over.count_files(found.paths)
     if found.unreadable:
-        left_out[NO_PERMISSION] += len(found.unreadable)
+        passed_over[NO_PERMISSION] += len(found.unreadable)
     suffixes = readable_suffixes()
-    return [path for path in found.paths if path.suffix.lower() in suffixes], left_out
+    return [path for path in found.paths if path.suffix.lower() in suffixes], passed_over
 
 
-def received(left_out: LeftOut) -> str:
+def left_out(folders) -> LeftOut:
+    """What `find_images` leaves out of several folders, with all below them."""
+    total = LeftOut()
+    for folder in folders:
+        total.update(find_images(folder)[1])
+    return total
+
+
+def received(passed_over: LeftOut) -> str:
     """What an error says of a folder without pictures: "none", and what was left out."""
-    return f"none; {left_out}" if left_out else "none"
+    return f"none; {passed_over}" if passed_over else "none"
 
 
 def list_images(folder) -> list[Path]:
@@ -92,10 +100,10 @@ def list_images(folder) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataFileError(f"{folder}: must be a folder of images; it does not exist")
-    images, left_out = find_images(folder, recursive=False)
+    images, passed_over = find_images(folder, recursive=False)
     if not images:
         raise DataFileError(
             f"{folder}: the folder must hold images ({readable_titles()}); "
-            f"received {received(left_out)}"
+            f"received {received(passed_over)}"
         )
     return images

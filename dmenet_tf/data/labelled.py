@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from data_gen.io.images import DataFileError, by_stem, list_images, read_rgb
+from data_gen.io.search import find_images
+from dmenet_tf import console
 from dmenet_tf.data.mask_files import Mask, read_mask
 from dmenet_tf.data.masks import POLARITIES
 from dmenet_tf.data.name_lists import select_names
@@ -39,7 +41,7 @@ class LabelledPhotos:
         if polarity not in POLARITIES:
             raise ValueError(f"polarity must be one of {POLARITIES}; received {polarity!r}")
         self.polarity = polarity
-        images, masks = (by_stem(list_images(folder)) for folder in _photo_folders(root))
+        images, masks = (by_stem(_images_of(folder)) for folder in _photo_folders(root))
         if names:
             chosen = select_names(images, names)
             images, masks = (
@@ -93,6 +95,14 @@ def _photo_folders(root):
     if not root.is_dir():
         raise DataFileError(f"{root}: must be a folder of labelled photos; there is no such folder")
     return tuple(_only_folder(root, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS))
+
+
+def _images_of(folder) -> list[Path]:
+    images = list_images(folder)
+    _, left_out = find_images(folder, recursive=False)
+    if left_out:
+        console.note(f"{folder}: {left_out}")
+    return images
 
 
 def _only_folder(root, names):

@@ -200,7 +200,7 @@ def test_results_and_maps_in_the_photos_own_folder_are_not_taken_for_photos(phot
     photos = ("a.jpg.png", "b.png")
     assert found == {*photos, *(f"{photo}.{end}" for photo in photos for end in results)}
     # `predict` leaves them out as well.
-    assert [p.name.name for p in find_photos([folder], folder, is_output)] == list(photos)
+    assert [p.name.name for p in find_photos([folder], folder, is_output).photos] == list(photos)
 
 
 def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):

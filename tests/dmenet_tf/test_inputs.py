@@ -7,7 +7,7 @@ from dmenet_tf.prediction.inputs import find_photos
 
 
 def found(inputs, out="out"):
-    return [str(photo.name) for photo in find_photos(map(str, inputs), out)]
+    return [str(photo.name) for photo in find_photos(map(str, inputs), out).photos]
 
 
 def test_files_folders_patterns_and_stdin(tmp_path):
