@@ -4,8 +4,8 @@ PNG: everything but the chunks of pixels, palette, transparency and rotation is 
 must have the right checksums. So a text of megabytes, a colour profile in an unknown compression,
 or a wrong checksum of a time stamp costs no photo.
 
-JPEG: a file that lacks its end is read twice, continued by different bytes. Pixels that come out
-the same in both do not depend on what is missing. For a progressive file, all its scans must have
+JPEG: a file that lacks its end is read several times, continued by different bytes. Pixels that
+come out the same do not depend on what is missing. For a progressive file, all its scans must have
 begun: without the last ones it looks whole, but blurred.
 """
 
@@ -23,7 +23,8 @@ _KEPT = (*_PIXELS, b"tRNS", b"eXIf")
 # Of the pixels of a JPEG that lacks its end: less than a row of blocks of any photo.
 MISSING_SHARE_MAX = 0.001
 _END = b"\xff\xd9"
-_PADDING = 4096
+# Different from the first bit on; 0xFF would be a marker.
+_CONTINUATIONS, _PADDING = (b"\x00", b"\xfe", b"\xa5"), 4096
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 
@@ -67,19 +68,22 @@ def _png(data: bytes) -> Repaired | None:
 def _jpeg(data: bytes) -> Repaired | None:
     if not _scans_are_complete(data):
         return None
-    random = np.random.default_rng(0).integers(0, 255, _PADDING, np.uint8)  # no 255: no marker
     whole = data.rstrip(b"\xff")  # half a marker would change what follows it
-    continued = [whole + more + _END for more in (bytes(_PADDING), random.tobytes())]
+    continued = [whole + byte * _PADDING + _END for byte in _CONTINUATIONS]
     try:
-        first, second = (np.asarray(Image.open(io.BytesIO(file))) for file in continued)
+        first, *others = (np.asarray(_open(file)) for file in continued)
     except Exception:  # the decoder refuses the file as it refused the original
         return None
-    differ = first != second
+    differ = np.any([other != first for other in others], axis=0)
     missing = float(np.mean(differ.any(axis=2) if differ.ndim == 3 else differ))
     if missing > MISSING_SHARE_MAX:
         return None
     lost = f", {missing:.2%} of its pixels with it" if missing else "; all its pixels are there"
     return Repaired(continued[0], f"the end of the file is missing{lost}")
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=("JPEG", "MPO"))
 
 
 def _scans_are_complete(data: bytes) -> bool:
