@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from data_gen.installation import install_command
 from data_gen.io import formats, repair, tiff
 from data_gen.io.errors import DataFileError
 
@@ -85,4 +86,6 @@ def _check_heif(data: bytes, name) -> None:
     """Raises `DataFileError` for HEIC where the library that reads it is not installed."""
     is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[8:64]
     if is_heif and "HEIF" not in formats.decoders():
-        raise DataFileError(f"{name}: a HEIC file needs {formats.EXTRA}; received one")
+        raise DataFileError(
+            f"{name}: a HEIC file needs {install_command(formats.EXTRA)}; received one"
+        )

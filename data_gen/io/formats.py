@@ -15,13 +15,16 @@ from typing import NamedTuple
 
 from PIL import Image, features
 
-EXTRA = "pip install 'dmenet-tf[photos]'"
+from data_gen.installation import install_command
+
+EXTRA = "photos"  # of setup.py
 
 
 class Format(NamedTuple):
     """A kind of file. `needs`: the module, or the feature of Pillow, without which it is not read.
 
-    `decoders`: Pillow's names of it; none for what Pillow does not read.
+    `decoders`: Pillow's names of it; none for what Pillow does not read. `install`: the command
+    that brings what it needs; "" where the extra `photos` does.
     """
 
     title: str
@@ -54,9 +57,9 @@ FORMATS = (
     Format("PCX", (".pcx",), ("PCX",)),
     Format("SGI", (".sgi",), ("SGI",)),
     Format("Photoshop", (".psd",), ("PSD",), "the picture of all layers that Photoshop stores"),
-    Format("HEIC", (".heic", ".heif", ".hif"), ("HEIF",), "", "pillow_heif", EXTRA),
+    Format("HEIC", (".heic", ".heif", ".hif"), ("HEIF",), "", "pillow_heif"),
     Format("RAW", RAW_SUFFIXES, (), "developed with the camera's white balance; told from the "
-           "bytes too, under the name of a TIFF", "rawpy", EXTRA),
+           "bytes too, under the name of a TIFF", "rawpy"),
 )  # fmt: skip
 
 _CODECS = ("avif", "jpg_2000")  # features of Pillow; an older one does not know the first at all
@@ -124,8 +127,20 @@ class LeftOut(Counter):
         parts = []
         for suffix, number in sorted(self.items(), key=lambda item: (-item[1], item[0])):
             form = format_of(suffix)
-            parts.append(f"{number} {suffix}" + (f" ({form.install})" if form else ""))
+            what = f"{suffix}: {number}" if " " in suffix else f"{number} {suffix}"
+            parts.append(what + (f" ({how_to_install(form)})" if form else ""))
         return f"left out: {', '.join(parts)}" if parts else ""
+
+
+def how_to_install(form: Format) -> str:
+    """The command after which a format is read."""
+    return form.install or install_command(EXTRA)
+
+
+def _needs(form: Format) -> str:
+    if not form.needs:
+        return ""
+    return f"needs `{form.install}`" if form.install else f"needs the extra `{EXTRA}`"
 
 
 def table() -> list[tuple[str, str, str]]:
@@ -134,7 +149,7 @@ def table() -> list[tuple[str, str, str]]:
         (
             form.title,
             " ".join(form.suffixes),
-            "; ".join(filter(None, (form.about, form.install and f"needs {form.install}"))),
+            "; ".join(filter(None, (form.about, _needs(form)))),
         )
         for form in FORMATS
     ]

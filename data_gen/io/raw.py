@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 
+from data_gen.installation import install_command
 from data_gen.io.errors import DataFileError
 from data_gen.io.formats import EXTRA
 
@@ -18,8 +19,8 @@ def develop(data: bytes, name, check_size=None) -> np.ndarray:
         import rawpy
     except ImportError as error:
         raise DataFileError(
-            f"{name}: a camera's RAW file must be developed, which needs {EXTRA}; received one "
-            "(the preview within it would be a few pixels)"
+            f"{name}: a camera's RAW file must be developed, which needs {install_command(EXTRA)}; "
+            "received one (the preview within it would be a few pixels)"
         ) from error
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:

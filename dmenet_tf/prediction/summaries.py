@@ -146,7 +146,7 @@ def is_output(path: Path) -> bool:
             summary = read_summary(path.with_name(photo + SUMMARY_SUFFIX))
             return summary is not None or has_map_metadata(path)
     photo, _, kind = path.stem.rpartition(".")
-    if kind not in RESULTS:
+    if kind not in RESULTS or not photo:
         return False
     of_photo = format_of(Path(photo).suffix) is not None or photo == STDIN_NAME
     return of_photo or path.with_name(photo).is_file()

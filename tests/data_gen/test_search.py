@@ -78,4 +78,4 @@ def test_a_folder_without_permission_is_counted(tree, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)  # root may read everything
     images, left_out = search.find_images(root)
-    assert len(images) == 1 and str(left_out) == "left out: 1 folders without permission"
+    assert len(images) == 1 and str(left_out) == "left out: folders without permission: 1"
