@@ -7,11 +7,11 @@ by its colour space (a filter array). Other makers changed the first bytes.
 A page is chosen by writing its address into the header: every decoder then takes it for the first.
 """
 
+import functools
 import io
+import logging
 import struct
 from typing import NamedTuple
-
-import tifffile
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # RAW files whose first bytes are no TIFF's: Panasonic, Olympus (three), Fujifilm, Canon, Minolta,
@@ -88,11 +88,20 @@ def first_full_page(data: bytes) -> tuple[bytes, str]:
     return data[:4] + struct.pack(order + "I", chosen.address) + data[8:], note
 
 
+@functools.cache
+def _tifffile():
+    """The library, which takes longer to import than a photo to read, and logs what it dislikes."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile
+
+
 def _read_pages(data: bytes) -> tuple[list[Page], bool]:
     """(pages and the pages within them, whether it is a DNG); none where it cannot be parsed."""
     pages, is_dng = [], False
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
+        with _tifffile().TiffFile(io.BytesIO(data)) as file:
             for number in range(PAGES_MAX):
                 try:
                     page = file.pages[number]

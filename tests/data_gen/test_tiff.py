@@ -1,6 +1,7 @@
 """Which page of a TIFF is the photo, and which files are a camera's RAW files."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -58,6 +59,14 @@ def test_a_mask_page_is_no_photo():
     np.testing.assert_array_equal(decode_photo(file.getvalue(), "a.tif"), expected)
 
 
+def test_a_cut_file_is_refused_without_log_lines(capfd):
+    for share in (0.1, 0.5, 0.99):
+        data = pages(SMALL, RGB)
+        with pytest.raises(DataFileError, match="a.tif: "):
+            decode_photo(data[: int(share * len(data))], "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
 # --- RAW ---------------------------------------------------------------------------------------
 
 
@@ -89,7 +98,7 @@ def test_ordinary_pictures_are_not_raw():
 
 
 def test_without_rawpy_raw_is_refused_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "rawpy", None)
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     (tmp_path / "a.tif").write_bytes(dng(RGB))
     for read in (read_photo, read_rgb):
         with pytest.raises(DataFileError, match=r"a.tif: a camera's RAW file .* needs pip.*photos"):
