@@ -38,6 +38,11 @@ def is_passed_over(name: str) -> bool:
     return name.startswith(".") or name.lower() in MADE_BY_SERVERS
 
 
+def is_made_by_server(path: Path) -> bool:
+    """Whether a path is a folder of thumbnails or rubbish that a file server has made."""
+    return path.name.lower() in MADE_BY_SERVERS and path.is_dir()
+
+
 def all_files(folder, recursive=True) -> Files:
     """Every file of a folder, by the rule above."""
     root = Path(folder)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from data_gen.io.formats import LeftOut, readable_suffixes, readable_titles
 from data_gen.io.images import DataFileError
-from data_gen.io.search import find_images, is_passed_over, natural_key, received
+from data_gen.io.search import find_images, is_made_by_server, is_passed_over, natural_key, received
 from dmenet_tf.prediction.summaries import STDIN_NAME
 
 STDIN = "-"
@@ -50,6 +50,8 @@ def find_photos(inputs: Iterable[str], out, is_output=lambda path: False) -> Fou
     file.
     """
     inputs, out = [str(value) for value in inputs], Path(out).resolve()
+    if len(inputs) > 1:  # what a shell makes of photos/*, folders of thumbnails among them
+        inputs = [value for value in inputs if not is_made_by_server(Path(value))] or inputs
     folders = [value for value in inputs if value != STDIN and Path(value).is_dir()]
     found: dict[Path | None, Photo] = {}
     left_out, own = LeftOut(), 0

@@ -135,11 +135,16 @@ def short_name(name: str) -> str:
 
 
 def is_output(path: Path) -> bool:
-    """Whether an image was left among the photos by `predict` or `apply`, and is no photo itself.
+    """Whether a file was left among the photos by `predict` or `apply`, and is no photo itself.
 
     A map, if its photo's NAME.json is beside it or it says so itself; a result of `apply` by its
-    name, as NAME.jpg.magnified.png, where NAME.jpg is called as photos are, or is there.
+    name, as NAME.jpg.magnified.png, where NAME.jpg is called as photos are, or is there; summaries
+    and tables.
     """
+    if path.name in (TABLE_JSON, TABLE_CSV) or path.suffix == ".npy":
+        return True
+    if path.suffix == SUMMARY_SUFFIX:
+        return read_summary(path) is not None
     for suffix in SUFFIXES.values():
         if path.name.endswith(suffix):
             photo = path.name.removesuffix(suffix)
