@@ -21,7 +21,9 @@ _RAW_MAGIC = (
     b"FOVb",
 )  # fmt: skip
 _FILTER_ARRAY, _LINEAR_RAW = 32803, 34892
-_DNG_VERSION, _SUB_IFDS, _PHOTOMETRIC, _SUBFILE_TYPE = 50706, 330, 262, 254
+# Compressions of Sony, Epson, Samsung, Nikon, Kodak and Pentax, which no other TIFF has.
+_OF_MAKERS = (32767, 32769, 32770, 34713, 65000, 65535)
+_DNG_VERSION, _PHOTOMETRIC, _COMPRESSION, _SUBFILE_TYPE = 50706, 262, 259, 254
 _REDUCED, _MASK = 1, 4
 PAGES_MAX = 64
 # A page of at least this share of the largest one's pixels is full-size: scans differ a little.
@@ -29,13 +31,14 @@ FULL_SIZE_SHARE = 0.5
 
 
 class Page(NamedTuple):
-    """A page: `address` in the file, size, TIFF's NewSubfileType and PhotometricInterpretation."""
+    """A page: its `address` in the file, its size, and TIFF's tags of these names."""
 
     address: int
     height: int
     width: int
     subfile_type: int
     photometric: int
+    compression: int
     number: int
     """Counted from 1 over the main pages; 0 for a page within another (a SubIFD)."""
 
@@ -51,10 +54,13 @@ def is_raw(data: bytes) -> bool:
         return True
     if not is_tiff(data):
         return False
-    if data[8:10] == b"CR":  # Canon's CR2
+    if data[8:10] == b"CR" or data[8:12] in (b"IIII", b"MMMM"):  # Canon's CR2, Phase One's IIQ
         return True
     pages, is_dng = _read_pages(data)
-    return is_dng or any(page.photometric in (_FILTER_ARRAY, _LINEAR_RAW) for page in pages)
+    return is_dng or any(
+        page.photometric in (_FILTER_ARRAY, _LINEAR_RAW) or page.compression in _OF_MAKERS
+        for page in pages
+    )
 
 
 def first_full_page(data: bytes) -> tuple[bytes, str]:
@@ -122,5 +128,5 @@ def _page(page, number: int) -> Page:
 
     return Page(
         page.offset, page.imagelength, page.imagewidth, value(_SUBFILE_TYPE), value(_PHOTOMETRIC),
-        number,
+        value(_COMPRESSION), number,
     )  # fmt: skip

@@ -183,7 +183,7 @@ def _mask(plane: np.ndarray, kind: str, lossless: bool, path) -> Mask:
 
 def _levels(plane: np.ndarray, lossless: bool, full: float, path) -> tuple[float, ...]:
     """The one or two values around which all pixels lie; `DataFileError` for more."""
-    values, counts = np.unique(plane, return_counts=True)
+    values, counts = _histogram(plane)
     low, high = float(values[0]), float(values[-1])
     span = high - low
     labels = lossless and len(values) <= LABELS_MAX
@@ -203,6 +203,15 @@ def _levels(plane: np.ndarray, lossless: bool, full: float, path) -> tuple[float
         more = ", ..." if len(values) > SHOWN else ""
         raise DataFileError(f"{path}: {RULE}; received {len(values)}: {shown}{more}")
     return low, high
+
+
+def _histogram(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(values that occur, how often), as `np.unique`, which would sort all pixels of a photo."""
+    if plane.dtype.kind != "u" or plane.dtype.itemsize > 2:
+        return np.unique(plane, return_counts=True)
+    counts = np.bincount(plane.ravel())
+    values = np.flatnonzero(counts)
+    return values, counts[values]
 
 
 def _fills_regions(pixels: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """Which page of a TIFF is the photo, and which files are a camera's RAW files."""
 
 import io
+import struct
 import sys
 
 import numpy as np
@@ -83,11 +84,21 @@ def test_raw_is_told_from_its_bytes(name, version):
     "start",
     [
         b"IIU\0", b"IIRO", b"MMOR", b"FUJIFILMCCD-RAW", b"II\x1a\0\0\0HEAPCCDR", b"\0MRM", b"FOVb",
-        b"\0\0\0\x18ftypcrx ", b"II*\0\x10\0\0\0CR\x02\0",
+        b"\0\0\0\x18ftypcrx ", b"II*\0\x10\0\0\0CR\x02\0", b"MM\0*\0\0\0\x10MMMM",
     ],
 )  # fmt: skip
 def test_makers_magic(start):
     assert tiff.is_raw(start + bytes(100))
+
+
+def test_a_makers_compression_tells_raw_as_well():
+    """A SubIFD without the tag of its colour space, as of older cameras."""
+    data = bytearray(pages(RGB))
+    tag = struct.pack("<HHIH", 259, 3, 1, 1)  # Compression, one short: none
+    assert data.count(tag) == 1 and not tiff.is_raw(bytes(data))
+    at = data.index(tag) + 8
+    data[at : at + 2] = struct.pack("<H", 34713)
+    assert tiff.is_raw(bytes(data))
 
 
 def test_ordinary_pictures_are_not_raw():
