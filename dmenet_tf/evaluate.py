@@ -18,7 +18,7 @@ from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from data_gen.optics import EncodingOrAuto
 from dmenet_tf import environment
 from dmenet_tf.architecture import SIZE_MULTIPLE
-from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.console import Parser, UsageError, note
 from dmenet_tf.evaluation.opening import SEED, SampleOptions
 from dmenet_tf.evaluation.protocols import PROTOCOLS
 from dmenet_tf.evaluation.specification import Protocol
@@ -78,7 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="how many the report shows (12 4)")  # fmt: skip
     add("--tile", type=int, metavar="PX", help="side of the tiles of large photos; 0: none")
     add = parser.add_argument_group("cuhk, dbd").add_argument
-    add("--polarity", choices=("blurred", "sharp"), help="what 255 means in masks (blurred)")
+    add(
+        "--polarity",
+        choices=("blurred", "sharp"),
+        help="what 255, or the larger of a mask's two values, means (blurred)",
+    )
     add("--map", choices=("as-is", "stretched"),
         help="the map as it is (cuhk) or stretched to 0..1 (dbd)")  # fmt: skip
     add("--alpha", type=float, help="cuhk's tau = ALPHA max + (1 - ALPHA) min (0.3)")
@@ -160,6 +164,8 @@ def evaluate(options, command: str) -> list:
     protocol = make_protocol(options)
     source, described = protocol.samples(sample_options(options))
     samples = runner.Samples(source, protocol)
+    if samples.note:
+        note(samples.note)
     cache = options.out / "cache"
     rows = [
         runner.run_row(title, predictor, samples, protocol, cache, max_side)

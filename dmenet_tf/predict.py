@@ -35,8 +35,9 @@ formats (--write a,b,...; default colour); sigma is the blur's Gaussian deviatio
   Each carries model, units and scale, as does NAME.json, which also has the share of sharp area,
   the median sigma and the sharpest tenth's; OUT/summary.csv and summary.json: a row per photo.
 
-exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were unreadable
-  and skipped, 130 interrupted. The same command continues: maps that are there are kept.
+exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were skipped
+  or left out, and it says which, 130 interrupted. The same command continues: maps that are there
+  are kept.
 
 example:
   dmenet predict photos/ "more/*.tif" -o maps --weights runs/demo --write colour,npy
@@ -135,13 +136,13 @@ def predict(options) -> int:
     from dmenet_tf.prediction.inputs import find_photos
     from dmenet_tf.prediction.predictor import Predictor
 
-    photos = find_photos(options.inputs, options.out, summaries.is_output)
+    photos, left_out = find_photos(options.inputs, options.out, summaries.is_output)
     with Estimator(Predictor(_open(options), tile=options.tile)) as estimator:
         model = estimator.metadata
         if model.licence:
             print(f"note: {model.licence}", file=sys.stderr)
         print(describe_size(options.max_side, model), flush=True)
-        return Folder(options, estimator, _jobs(options)).write(photos)
+        return Folder(options, estimator, _jobs(options)).write(photos, left_out)
 
 
 def _open(options):

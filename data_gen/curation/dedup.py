@@ -38,7 +38,9 @@ from PIL import Image
 from data_gen.curation import dedup_report
 from data_gen.curation.options import THRESHOLD_BITS
 from data_gen.io import parallel
-from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_rgb
+from data_gen.io.formats import readable_titles
+from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.search import find_images, received
 from data_gen.sources import layouts, rgbd
 from data_gen.sources.base import Subset, concat, read_image
 
@@ -202,11 +204,11 @@ def open_collection(root):
     except layouts.NoLayoutError:
         root = Path(root)
         root = root / "image" if (root / "image").is_dir() else root
-        paths = find_files(root, IMAGE_SUFFIXES)
+        paths, left_out = find_images(root)
         if not paths:
             raise DataFileError(
-                f"{root}: must hold images ({' '.join(IMAGE_SUFFIXES)}) or RGB-D scenes; "
-                "received neither"
+                f"{root}: must hold images ({readable_titles()}) or RGB-D scenes; received "
+                f"{received(left_out).replace('none', 'neither')}"
             ) from None
         return Photos(root, tuple(paths))
 

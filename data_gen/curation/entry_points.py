@@ -76,6 +76,7 @@ def dedup(argv=None) -> int:
 
 def _dedup(options: DedupOptions) -> int:
     from data_gen.curation import dedup as deduplication
+    from data_gen.io import search
 
     source = deduplication.open_collections(options.source)
     progress = functools.partial(tqdm, desc="reading images", unit="image")
@@ -90,7 +91,10 @@ def _dedup(options: DedupOptions) -> int:
         f"{len(groups)} groups (threshold {options.threshold} of {HASH_BITS} bits)"
     )
     print(f"contact sheet: {options.out / 'merged.png'}; list: {options.out / 'kept.txt'}")
-    return exit_codes.OK
+    left_out = search.left_out(options.source)
+    if left_out:
+        print(left_out, file=sys.stderr)
+    return exit_codes.SKIPPED if left_out else exit_codes.OK
 
 
 def card(argv=None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_gen.curation.inspect_dataset import Report
-from data_gen.io import parallel
+from data_gen.io import parallel, search
 from data_gen.io.images import DataFileError
 from data_gen.sources import depth as depthfiles
 from data_gen.sources import layouts
@@ -21,6 +21,8 @@ MANY_UNKNOWN = 0.3
 def inspect_scenes(root: Path, progress: Callable = iter) -> Report:
     """A folder of RGB-D scenes in one of the layouts of `layouts.py`."""
     report = Report(str(root), "RGB-D scenes")
+    if left_out := search.left_out([root]):
+        report.notes.append(str(left_out))
     try:
         layout, scenes = layouts.find_scenes(root, layouts.LAYOUTS)
     except layouts.UnpairedError as error:

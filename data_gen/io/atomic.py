@@ -9,12 +9,14 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+NAME_BYTES_MAX = 255  # of the usual file systems
+
 
 def write_atomic(path, write: Callable[[Path], object]) -> None:
     """Calls `write(temporary_path)`, then renames to `path`; creates a missing folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(_temporary_name(path.name))
     try:
         write(temporary)
         # Without it, a power cut may leave an empty file under the new name.
@@ -23,6 +25,13 @@ def write_atomic(path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(name: str) -> str:
+    """`.NAME.xxxxxxxx.tmp`; of a long name only as much as a file system takes."""
+    ending = f".{uuid.uuid4().hex[:8]}.tmp"
+    kept = os.fsencode(name)[: NAME_BYTES_MAX - len(ending) - 1]
+    return "." + kept.decode(errors="ignore") + ending
 
 
 def write_bytes(path, data: bytes) -> None:

@@ -1,12 +1,9 @@
-"""Image files: reading photos, masks and stored maps, writing PNG files atomically.
+"""Image files: reading photos and stored maps, writing PNG files atomically.
 
-Photos and masks are read with Pillow, which rejects truncated files of any format; OpenCV before
-version 5 returns the upper half of a truncated JPEG. Stored maps are read with OpenCV, the only one
-of the two that keeps all 16 bits of a three-channel PNG.
+Photos are read with Pillow (`decoding.py`). Stored maps are read with OpenCV, the only one of the
+two that keeps all 16 bits of a three-channel PNG.
 """
 
-import io
-import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
@@ -14,21 +11,21 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from data_gen.io import decoding, raw
 from data_gen.io.atomic import write_atomic as write_atomic  # its earlier place
 from data_gen.io.atomic import write_bytes
+from data_gen.io.errors import DataFileError as DataFileError  # its earlier place
+from data_gen.io.formats import readable_suffixes
+from data_gen.io.search import find_files as find_files  # their earlier place
+from data_gen.io.search import list_images as list_images
+from data_gen.io.search import natural_key as natural_key
 
-IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
-)  # fmt: skip
+IMAGE_SUFFIXES = readable_suffixes()
 # The best level and strategy, measured on 240 px crops: files as small as with level 6 (a sixth
 # smaller than OpenCV's default) in a fifth of its time.
 PNG_OPTIONS = (
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
 )  # fmt: skip
-
-
-class DataFileError(ValueError):
-    """A file of images, depth or records breaks a rule; the message names the file and the rule."""
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -57,19 +54,16 @@ def read_rgb(path) -> np.ndarray:
 
 def decode_rgb(data: bytes, name) -> np.ndarray:
     """`read_rgb` for bytes; `name` is used in errors."""
+    if decoding.is_raw(data, name):
+        return (raw.develop(data, name) >> 8).astype(np.uint8)
     return np.array(_open_8bit(data, name).convert("RGB"))
-
-
-def read_mask(path) -> np.ndarray:
-    """A mask -> uint8 [H, W] as stored (0..255, 1-bit files as 0 and 255), upright."""
-    return np.array(_open_8bit(read_bytes(path), path).convert("L"))
 
 
 def _open_8bit(data: bytes, name) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = ImageOps.exif_transpose(opened)
-            image.load()
+        image = ImageOps.exif_transpose(decoding.decode(data, name).image)
+    except DataFileError:
+        raise
     except Exception as error:  # Pillow's decoders raise nearly every exception type
         raise DataFileError(f"{name}: must be a complete, valid image file ({error})") from error
     if image.mode[0] not in "IF":
@@ -133,32 +127,6 @@ def write_png(path, array: np.ndarray):
 
 
 # --- folders ---------------------------------------------------------------------------------
-
-
-def natural_key(text) -> list:
-    """Sort key under which 'frame_9' comes before 'frame_10'."""
-    parts = re.split(r"(\d+)", str(text))
-    return [(int(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)]
-
-
-def find_files(folder, suffixes, pattern="**/*") -> list[Path]:
-    """Files under `folder` with one of `suffixes`, without hidden ones, in natural order."""
-    found = (path for path in Path(folder).glob(pattern) if path.suffix.lower() in suffixes)
-    visible = (path for path in found if not path.name.startswith(".") and path.is_file())
-    return sorted(visible, key=natural_key)
-
-
-def list_images(folder) -> list[Path]:
-    """The images directly in `folder`, in natural order; `DataFileError` if there are none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataFileError(f"{folder}: must be a folder of images; it does not exist")
-    images = find_files(folder, IMAGE_SUFFIXES, "*")
-    if not images:
-        raise DataFileError(
-            f"{folder}: the folder must hold images ({' '.join(IMAGE_SUFFIXES)}); received none"
-        )
-    return images
 
 
 def by_stem(paths: Iterable[Path], folder: Path | None = None) -> dict:

@@ -1,9 +1,9 @@
 """Photos from users, in files of any origin: RGB at their full bit depth.
 
-JPEG, PNG, TIFF, WebP, BMP and the other formats of Pillow; grey, alpha (dropped), palette, CMYK
-(Pillow's plain conversion, without a colour profile); the EXIF rotation is applied. The format is
-detected from the bytes, not from the name. The size in the header is checked before decoding: a
-file of a few kilobytes can declare gigabytes.
+The formats of `formats.py`; grey, alpha (dropped), palette, CMYK (Pillow's plain conversion,
+without a colour profile); the EXIF rotation is applied. The format is detected from the bytes, not
+from the name. The size in the header is checked before decoding: a file of a few kilobytes can
+declare gigabytes.
 
 `images.read_rgb` reads the same files in 8 bits, for training.
 """
@@ -12,48 +12,61 @@ import contextlib
 import io
 import threading
 import warnings
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from data_gen.io import decoding, raw, tiff
 from data_gen.io.images import DataFileError, decode_stored, read_bytes
 
 MAX_PIXELS = 400_000_000  # 1.2 GB in 8 bits; the largest cameras have 150 million
 
 _ORIENTATION = 0x0112
-_TIFF_MAGIC = (b"II*\0", b"MM\0*")
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COLOUR = 256, 257, 258, 262
 _BLACK_IS_ZERO, _RGB = 1, 2
 _pillow_limit = threading.Lock()
 
 
-def read_photo(path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_photo(
+    path, max_pixels: int = MAX_PIXELS, note: Callable[[str], None] = decoding.silent
+) -> np.ndarray:
     """A photo -> RGB [H, W, 3], upright: uint8, or uint16 or float32 in [0, 1] if deeper.
 
-    16-bit PNG and TIFF stay uint16, TIFF of floats stays float32. Raises `DataFileError`, naming
-    the file, if it is no complete image, has more than `max_pixels`, or floats outside [0, 1].
+    16-bit PNG and TIFF stay uint16, TIFF of floats stays float32, a camera's RAW file becomes
+    uint16. `note` takes a line for a file of several pages, or one that was read though slightly
+    damaged. Raises `DataFileError`, naming the file, if it is no complete image, has more than
+    `max_pixels`, or floats outside [0, 1].
     """
-    return decode_photo(read_bytes(path), path, max_pixels)
+    return decode_photo(read_bytes(path), path, max_pixels, note)
 
 
-def decode_photo(data: bytes, name, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """`read_photo` for bytes; `name` is used in errors."""
+def decode_photo(
+    data: bytes, name, max_pixels: int = MAX_PIXELS, note: Callable[[str], None] = decoding.silent
+) -> np.ndarray:
+    """`read_photo` for bytes; `name` is used in errors and notes."""
+
+    def check_size(width, height):
+        _check_size(width, height, name, max_pixels)
+
     if not data:
         raise DataFileError(f"{name}: a photo must not be empty; received 0 bytes")
+    if decoding.is_raw(data, name):
+        return raw.develop(data, name, check_size)
     try:
-        with _quiet_pillow(), Image.open(io.BytesIO(data)) as opened:
-            _check_size(*opened.size, name, max_pixels)
-            opened.load()  # rejects truncated files
-            if not _is_deep(opened, data):
-                return _to_rgb(ImageOps.exif_transpose(opened))
-            orientation = opened.getexif().get(_ORIENTATION, 1)
+        with _quiet_pillow():
+            image, data = decoding.decode(data, name, check_size, note)
+            if not is_deep(image, data):
+                return _to_rgb(ImageOps.exif_transpose(image))
+            orientation = image.getexif().get(_ORIENTATION, 1)
     except UnidentifiedImageError as error:
-        if data[:4] not in _TIFF_MAGIC:
+        if not tiff.is_tiff(data):
             raise DataFileError(
                 f"{name}: must be a photo; received {len(data)} bytes of no known image format"
             ) from error
+        data, _ = tiff.first_full_page(data)
         orientation = _check_tiff(data, name, max_pixels)
     except DataFileError:
         raise
@@ -85,7 +98,7 @@ def _check_size(width: int, height: int, name, max_pixels: int) -> None:
         )
 
 
-def _is_deep(image: Image.Image, data: bytes) -> bool:
+def is_deep(image: Image.Image, data: bytes) -> bool:
     """Whether the file has more than 8 bits per channel, in a format that OpenCV reads as RGB."""
     if image.format == "PNG":
         return data[24] == 16  # IHDR, the first chunk: width, height, bit depth

@@ -5,11 +5,15 @@ then fills the map. The rules:
 
 | file holds | unknown                                          | sky                              |
 | ---------- | ------------------------------------------------ | -------------------------------- |
-| distances  | <= 0, NaN, inf; 65535 in 16-bit files, where a   | > 1e6 in float files (1e11 in    |
-|            | sensor is saturated                              | MPI Sintel); 65535 in 16-bit     |
-|            |                                                  | files of 3 channels (SYNTHIA)    |
+| distances  | <= 0, NaN, inf; 65535 in 16-bit files of one     | > 1e6 in float files (1e11 in    |
+|            | channel, where a sensor is saturated             | MPI Sintel); the largest value   |
+|            |                                                  | of the type (`_is_saturated`)    |
 | disparity  | 0, NaN, inf; -1 or another single negative code  | -                                |
 
+- The largest value of a type stands for all that is farther, as 65535 does in SYNTHIA's files of
+  three channels: 65504 and inf in float16, 32767, 2147483647 and so on. In wider types 65504
+  and 65535 count too where nothing is larger: a converted float16 or uint16 map. In 8 bits
+  255 is an ordinary distance: such maps are scaled to their whole range.
 - depth = scale / (disparity + offset), with the calibration where there is one, else 1/disparity.
 - A disparity map with different negative values is exact and relative (light fields): there 0 is
   an ordinary value, and all are shifted until the farthest depth is 3 times the nearest.
@@ -45,6 +49,7 @@ SPECK_FACTOR = 2.0
 MIN_KNOWN = 0.1
 SKY_FROM = 1e6  # 1,000 km, or 1 km in millimetres
 SATURATED = 65535
+HALF_SATURATED = 65504  # the largest float16
 RELATIVE_FAR_TO_NEAR = 3.0
 DPT_TAG = 202021.25
 
@@ -143,14 +148,33 @@ def read_calibration(path):
 
 def metric_depth(values: np.ndarray, name) -> np.ndarray:
     """Stored distances -> float32 [H, W] with NaN = unknown and +inf = sky."""
-    coded_sky = values.dtype == np.uint16 and values.ndim == 3
     stored = single_channel(values, name)
     depth = np.where(np.isfinite(stored) & (stored > 0), stored, np.nan).astype(np.float32)
-    if values.dtype == np.uint16:
-        depth[stored == SATURATED] = np.inf if coded_sky else np.nan
-    elif values.dtype.kind == "f":
+    if values.dtype.kind == "f":
         depth[depth > SKY_FROM] = np.inf
+    sensor = values.dtype == np.uint16 and values.ndim == 2
+    depth[_is_saturated(stored)] = np.nan if sensor else np.inf
     return depth
+
+
+def _is_saturated(stored: np.ndarray) -> np.ndarray:
+    """bool [H, W]: where a map holds the largest value of its type, or what that was converted to.
+
+    A wider type than the map once had shows it where nothing is larger, sky of 1e11 m aside.
+    """
+    if stored.dtype.itemsize == 1:
+        return np.zeros(stored.shape, bool)
+    if stored.dtype == np.float16:
+        return (stored >= HALF_SATURATED) & ~np.isnan(stored)
+    if stored.dtype.itemsize == 2:
+        return stored == np.iinfo(stored.dtype).max
+    wide = stored.dtype.kind != "f"  # a float's largest value is beyond `SKY_FROM` anyway
+    saturated = (stored == np.iinfo(stored.dtype).max) if wide else np.zeros(stored.shape, bool)
+    known = stored[(stored <= SKY_FROM) & (stored > 0)]
+    converted = known.max() if known.size else 0
+    if converted in (HALF_SATURATED, SATURATED):
+        saturated |= stored == converted
+    return saturated
 
 
 def disparity_depth(values: np.ndarray, name, scale=1.0, offset=0.0) -> np.ndarray:

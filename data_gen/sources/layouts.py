@@ -19,6 +19,7 @@ not matter to a lens sampled from the bounds of the map.
 from collections import Counter
 from dataclasses import replace
 
+from data_gen.io.formats import readable_titles
 from data_gen.io.images import (
     IMAGE_SUFFIXES,
     DataFileError,
@@ -170,7 +171,7 @@ def _pair_trees(images, depths, depth_suffixes=DEPTH_SUFFIXES, lone_files=False)
         have, wanted = (left, depths / stem) if stem in left else (right, images / stem)
         problems.append(
             f"{have[stem]}: image and depth must come in pairs; looked for {wanted} with any of "
-            + " ".join(depth_suffixes if have is left else IMAGE_SUFFIXES)
+            + (" ".join(depth_suffixes) if have is left else readable_titles())
         )
     if problems:
         raise UnpairedError(problems)
@@ -197,4 +198,6 @@ def _says_disparity(path):
 
 def _with_stem(folder, stem, suffixes):
     """The file in a folder with this stem (ignoring case) and one of the suffixes, or None."""
-    return next((p for p in find_files(folder, suffixes, "*") if p.stem.lower() == stem), None)
+    return next(
+        (p for p in find_files(folder, suffixes, recursive=False) if p.stem.lower() == stem), None
+    )

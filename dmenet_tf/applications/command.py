@@ -6,6 +6,8 @@ Maps come from weights or from files; unreadable photos are reported and skipped
 """
 
 import argparse
+import errno
+import io
 import sys
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
-from data_gen.io.images import DataFileError, encode_png, write_atomic
+from data_gen.io import decoding, formats
+from data_gen.io.images import DataFileError, encode_png, read_bytes, write_atomic
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
 from dmenet_tf.applications.planes import follow_edges
@@ -22,7 +25,7 @@ from dmenet_tf.applications.registry import APPLICATIONS, camera
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
-from dmenet_tf.prediction.folders import read_ahead
+from dmenet_tf.prediction.folders import note, read_ahead, too_long
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.predictor import Predictor, check_max_side
 from dmenet_tf.prediction.summaries import is_output, output_path
@@ -38,8 +41,8 @@ folder for several (NAME.jpg.sigma.npy and so on, as `dmenet predict --write npy
 Results are NAME.jpg.magnified.png and so on. Maps and results that are already in a searched folder
 are not taken for photos.
 
-exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were unreadable
-  and skipped, 130 interrupted.
+exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were skipped
+  or left out, and it says which, 130 interrupted.
 
 examples:
   dmenet apply magnify photo.jpg -o out --weights runs/demo --factor 2.5
@@ -140,7 +143,7 @@ def check(options) -> None:
 def run(options) -> int:
     """Applies `options.name` to every photo; returns the exit code."""
     application = APPLICATIONS[options.name]
-    photos = find_photos(options.photos, options.out, is_output)
+    photos, left_out = find_photos(options.photos, options.out, is_output)
     map_of = _stored(options, photos) if options.map else _predicted(options)
     skipped = 0
     with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
@@ -150,15 +153,29 @@ def run(options) -> int:
                     raise image
                 colours = as_float(image)
                 sigma_px = _prepare(colours, map_of(photo, image), options)
-                for suffix, result in application.apply(colours, sigma_px, options).items():
+                results = application.apply(colours, sigma_px, options)
+                if application.remark and (remark := application.remark(results, options)):
+                    note(f"{photo}: {remark}")
+                for suffix, result in results.items():
                     path = output_path(options.out, photo.name, f".{suffix}")
                     _write(path, result, options.format, image.dtype, photo.path)
-            except DataFileError as error:
+            except (DataFileError, OSError) as error:
                 skipped += 1
-                tqdm.write(f"skipped {error}", file=sys.stderr)
+                tqdm.write(f"skipped {_reason(photo, error)}", file=sys.stderr)
             bar.update()
     print(f"{len(photos) - skipped} of {len(photos)} done; results in {options.out}")
-    return SKIPPED if skipped else OK
+    if left_out:
+        print(left_out, file=sys.stderr)
+    return SKIPPED if skipped or left_out else OK
+
+
+def _reason(photo, error):
+    """Why a photo is skipped; an error that is not about this photo alone is raised again."""
+    if isinstance(error, DataFileError):
+        return error
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return too_long(photo)
 
 
 def _predicted(options):
@@ -276,5 +293,11 @@ def _colour_profile(source):
     """The photo's ICC profile, so that its colours stay; None where it has none."""
     if source is None:
         return None
-    with Image.open(source) as opened:  # it was read before
-        return opened.info.get("icc_profile") if opened.mode in ("RGB", "RGBA") else None
+    data = read_bytes(source)
+    if decoding.is_raw(data, source):
+        return None  # developed to sRGB; a profile would be that of the preview
+    try:
+        with Image.open(io.BytesIO(data), formats=formats.decoders()) as opened:
+            return opened.info.get("icc_profile") if opened.mode in ("RGB", "RGBA") else None
+    except Exception:  # slightly damaged: its pixels were read all the same
+        return None

@@ -20,6 +20,9 @@ import numpy as np
 
 from data_gen import optics
 
+# Specks of noise beyond infinity are not worth a word.
+INFINITE_SHARE_SAID = 0.01
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -58,13 +61,35 @@ def metric_depth(sigma_px, camera: Camera, near=False) -> np.ndarray:
     The photo must be the whole frame: a crop has fewer pixels over the same sensor width.
     """
     coc_px = optics.sigma_to_coc(np.asarray(sigma_px, np.float64))
-    alpha_px = optics.alpha_from_camera(
-        camera.focal_length_mm,
-        camera.focus_distance_m * 1000,
-        camera.f_number,
-        coc_px.shape[1] / camera.sensor_width_mm,
-    )
+    alpha_px = _alpha_px(camera, coc_px.shape[1])
     side = 1.0 + coc_px / alpha_px if near else 1.0 - coc_px / alpha_px
     distance = np.full(side.shape, np.inf)
     np.divide(camera.focus_distance_m, side, out=distance, where=side > 0)
     return distance.astype(np.float32)
+
+
+def beyond_infinity(distance_m, camera: Camera) -> str:
+    """What to say of distances of `metric_depth` of which a share is infinite; "" for next to none.
+
+    Such a blur is larger than that of a star: the lens's numbers are not those of the photo, or the
+    photo is a crop, or the blurred part is in front of the plane in focus.
+    """
+    share = float(np.mean(np.isinf(distance_m)))
+    if share < INFINITE_SHARE_SAID:
+        return ""
+    limit_px = optics.coc_to_sigma(_alpha_px(camera, distance_m.shape[1]))
+    return (
+        f"{share:.0%} of the distances are infinite: through this lens even a star has a blur of "
+        f"no more than sigma = {limit_px:.3g} px, and the map has more there. Are the lens's "
+        "numbers those of the photo, is it the whole frame, are the blurred parts nearer (--near)?"
+    )
+
+
+def _alpha_px(camera: Camera, width_px: int) -> float:
+    """The circle of confusion of a point at infinity, in pixels of a photo of this width."""
+    return optics.alpha_from_camera(
+        camera.focal_length_mm,
+        camera.focus_distance_m * 1000,
+        camera.f_number,
+        width_px / camera.sensor_width_mm,
+    )

@@ -22,6 +22,7 @@ class Application(NamedTuple):
         apply: (image float32 [H, W, 3] in [0, 1], sigma_px float32 [H, W], options) -> results,
             {suffix: array}: float32 [H, W, 3] for a photo, [H, W, 4] for a cutout, integers for a
             mask or a map that is written as it is.
+        remark: (results, options) -> what is to be said of the results of a photo, or "".
         floor: whether the blur of the photo's own sharp part is taken off a predicted map first: a
             subject in focus must have none.
     """
@@ -30,6 +31,7 @@ class Application(NamedTuple):
     add_options: Callable
     apply: Callable
     floor: bool = False
+    remark: Callable | None = None
 
 
 def _point(text):
@@ -117,6 +119,11 @@ def _depth(image, sigma_px, options):
     return results
 
 
+def _depth_remark(results, options):
+    metres = results.get("depth_m.npy")
+    return "" if metres is None else depth.beyond_infinity(metres, camera(options))
+
+
 def _segment_options(group):
     add = group.add_argument
     add("--rule", choices=segment.RULES, default="otsu",
@@ -160,7 +167,11 @@ APPLICATIONS = {
         "focus on another plane, with another aperture", _refocus_options, _refocus, floor=True
     ),
     "depth": Application(
-        "write pseudo-depth, 16-bit: 65535 = farthest", _depth_options, _depth, floor=True
+        "write pseudo-depth, 16-bit: 65535 = farthest",
+        _depth_options,
+        _depth,
+        floor=True,
+        remark=_depth_remark,
     ),
     "segment": Application("cut out what is in focus: mask and RGBA", _segment_options, _segment),
     "deblur": Application("reduce defocus by deconvolution", _deblur_options, _deblur),

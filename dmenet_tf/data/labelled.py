@@ -1,15 +1,19 @@
 """Real photos with a binary blur map: I_B.
 
 `read(i)` gives (image uint8 [H, W, 3] RGB, blurred float32 [H, W], 1 = blurred, 0 = in focus), as
-the embedded `cutouts.CutoutPhotos` does. `masks.py` reads masks, `name_lists.py` lists of names.
+the embedded `cutouts.CutoutPhotos` does. `mask_files.py` reads masks, `name_lists.py` lists of
+names.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from data_gen.io.images import DataFileError, by_stem, list_images, read_mask, read_rgb
-from dmenet_tf.data.masks import POLARITIES, is_high
+from data_gen.io.images import DataFileError, by_stem, list_images, read_rgb
+from data_gen.io.search import find_images
+from dmenet_tf import console
+from dmenet_tf.data.mask_files import Mask, read_mask
+from dmenet_tf.data.masks import POLARITIES
 from dmenet_tf.data.name_lists import select_names
 
 IMAGE_FOLDERS = ("image", "images")
@@ -22,7 +26,8 @@ class LabelledPhotos:
     Args:
         root: a folder that holds `image` (or `images`) and `gt` (or `mask`, `masks`, `label`,
             `labels`), or a pair (folder of photos, folder of maps).
-        polarity: what 255 means in the maps: "blurred" (CUHK's own files) or "sharp".
+        polarity: what 255, the larger of a map's two values, means: "blurred" (CUHK's own files)
+            or "sharp".
         names: only these photos; empty for all. A list of stems; a text file with a stem a line;
             or a range of the numbers that the stems end in, such as "0001-0454". What the stems
             begin with may stand before it ("out_of_focus0001-0454"), to tell apart series of the
@@ -36,7 +41,7 @@ class LabelledPhotos:
         if polarity not in POLARITIES:
             raise ValueError(f"polarity must be one of {POLARITIES}; received {polarity!r}")
         self.polarity = polarity
-        images, masks = (by_stem(list_images(folder)) for folder in _photo_folders(root))
+        images, masks = (by_stem(_images_of(folder)) for folder in _photo_folders(root))
         if names:
             chosen = select_names(images, names)
             images, masks = (
@@ -49,6 +54,7 @@ class LabelledPhotos:
                 f"{path}: photo and map must have the same stem; received no {lacks} of this one"
             )
         self._pairs = [(path, masks[stem]) for stem, path in images.items()]
+        self._with_both: tuple[Mask | None] | None = None
 
     def __len__(self):
         return len(self._pairs)
@@ -56,17 +62,29 @@ class LabelledPhotos:
     def name(self, index):
         return self._pairs[index][0].stem
 
+    def origin(self, index) -> dict:
+        """The two files of a photo."""
+        image, mask = self._pairs[index]
+        return {"image": str(image), "mask": str(mask)}
+
     def read(self, index):
         """(image uint8 [H, W, 3] RGB, blurred float32 [H, W], 1 = blurred)."""
         image_path, mask_path = self._pairs[index]
         image, mask = read_rgb(image_path), read_mask(mask_path)
-        if image.shape[:2] != mask.shape:
+        if image.shape[:2] != mask.plane.shape:
             raise DataFileError(
                 f"{mask_path}: a map must have the size of its photo; received "
-                f"{list(mask.shape)} for {list(image.shape[:2])} in {image_path}"
+                f"{list(mask.plane.shape)} for {list(image.shape[:2])} in {image_path}"
             )
-        high = is_high(mask, mask_path)
+        high = mask.is_high(self._two_valued)
         return image, np.float32(high if self.polarity == "blurred" else ~high)
+
+    def _two_valued(self) -> Mask | None:
+        """The first map of the collection that has both values, which tells what one alone is."""
+        if self._with_both is None:
+            masks = (read_mask(path) for _, path in self._pairs)
+            self._with_both = (next((m for m in masks if len(m.levels) == 2), None),)
+        return self._with_both[0]
 
 
 def _photo_folders(root):
@@ -77,6 +95,14 @@ def _photo_folders(root):
     if not root.is_dir():
         raise DataFileError(f"{root}: must be a folder of labelled photos; there is no such folder")
     return tuple(_only_folder(root, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS))
+
+
+def _images_of(folder) -> list[Path]:
+    images = list_images(folder)
+    _, left_out = find_images(folder, recursive=False)
+    if left_out:
+        console.note(f"{folder}: {left_out}")
+    return images
 
 
 def _only_folder(root, names):

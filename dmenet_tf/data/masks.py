@@ -1,15 +1,16 @@
-"""Binary maps in files: which pixels are 255, and whether 255 means blurred or sharp."""
+"""Binary masks of a collection: are both classes there, and does 255 mean blurred or sharp?
+
+`mask_files.py` reads them.
+"""
 
 import cv2
 import numpy as np
 
 from data_gen.io.images import DataFileError
+from data_gen.sources.base import origin
+from dmenet_tf.data.mask_files import read_mask
 
 POLARITIES = ("blurred", "sharp")
-# JPEG noise and smoothed outlines leave few pixels in the middle half of the range; a map of
-# probabilities, or of sigma, leaves many.
-MIDDLE = (64, 191)
-MIDDLE_SHARE_MAX = 0.1
 # The polarity check reads detail at this size: at full size, noise drowns it.
 CHECK_SIDE_PX = 640
 # Below this share of a photo, a class is a speck that says nothing.
@@ -37,7 +38,7 @@ def check_polarity(photos, sample=40):
     if not votes:
         raise ValueError(
             "the polarity of the maps can be checked only on photos with a blurred part and one "
-            f"in focus; received {len(indices)} photos, none with both"
+            f"in focus; received {len(indices)} photos, none with both{_example(photos, 0)}"
         )
     share = float(np.mean(votes))
     if share < AGREEMENT_MIN:
@@ -53,6 +54,26 @@ def check_polarity(photos, sample=40):
     return share
 
 
+def check_both_classes(photos, blurred_shares):
+    """Raises `DataFileError` where the masks of a whole collection hold one class only.
+
+    blurred_shares: of each photo, in order. Such a collection says nothing about a map: every
+    figure would be that of a constant.
+    """
+    for share, title in ((0.0, "in focus"), (1.0, "blurred")):
+        if all(each == share for each in blurred_shares):
+            raise DataFileError(
+                "the masks of a collection must hold both classes, blurred and in focus; received "
+                f"{len(blurred_shares)} masks that are {title} throughout{_example(photos, 0)}"
+            )
+
+
+def _example(photos, index) -> str:
+    """ ", such as FILE with the value 255"; nothing for what has no files."""
+    path = (origin(photos, index) or {}).get("mask")
+    return f", such as {path} with {read_mask(path).described}" if path else ""
+
+
 def sharp_has_more_detail(image, blurred):
     """Whether detail agrees with the map; None where a class covers next to nothing."""
     scale = CHECK_SIDE_PX / max(blurred.shape)
@@ -65,14 +86,3 @@ def sharp_has_more_detail(image, blurred):
         return None
     detail = np.abs(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F))
     return bool(detail[~is_blurred].mean() > detail[is_blurred].mean())
-
-
-def is_high(mask, path):
-    """Which pixels of a map are 255 and not 0."""
-    middle = np.mean((mask >= MIDDLE[0]) & (mask <= MIDDLE[1]))
-    if middle > MIDDLE_SHARE_MAX or mask.max() == 1:
-        raise DataFileError(
-            f"{path}: a binary map must hold 0 and 255; received values up to {mask.max()}, "
-            f"{middle:.0%} of them between {MIDDLE[0]} and {MIDDLE[1]}"
-        )
-    return mask >= 128

@@ -5,8 +5,10 @@
 
 from pathlib import Path
 
-from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, find_files, read_rgb
+from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.search import find_images, received
 from data_gen.scenes.photographs import load_photographs
+from dmenet_tf import console
 
 # Pictures of a microscope, a telescope and an ophthalmoscope teach nothing about a camera's photos.
 SCIENTIFIC = {"hubble_deep_field", "ihc", "retina"}
@@ -14,6 +16,8 @@ SCIENTIFIC = {"hubble_deep_field", "ihc", "retina"}
 
 class UnlabelledPhotos:
     """Photos of folders, with all folders below them, and of single files.
+
+    What a folder holds of pictures that are not read here is said in a note.
 
     Maps are not told from photos: give the folder of the photos, not the one above both.
     Raises `DataFileError` for a path that does not exist or holds no image.
@@ -63,7 +67,11 @@ def _images_below(path):
         return [path]
     if not path.is_dir():
         raise DataFileError(f"{path}: must be a folder of photos or a photo; there is no such path")
-    files = find_files(path, IMAGE_SUFFIXES)
+    files, left_out = find_images(path)
     if not files:
-        raise DataFileError(f"{path}: a folder of photos must hold images; received none")
+        raise DataFileError(
+            f"{path}: a folder of photos must hold images; received {received(left_out)}"
+        )
+    if left_out:
+        console.note(f"{path}: {left_out}")
     return files

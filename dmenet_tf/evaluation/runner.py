@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from data_gen.io.images import write_atomic
 from data_gen.optics import ENCODINGS
-from dmenet_tf.data.masks import AGREEMENT_MIN, sharp_has_more_detail
+from dmenet_tf.data.masks import AGREEMENT_MIN, check_both_classes, sharp_has_more_detail
 from dmenet_tf.evaluation.specification import Measured, Protocol, Summary
 from dmenet_tf.prediction.predictor import resolved_side, scale_to
 
@@ -46,7 +46,8 @@ class Sample(NamedTuple):
 class Samples:
     """The samples of a protocol, all read and checked once.
 
-    Raises ValueError listing the unreadable ones, or for a polarity that the photos contradict.
+    `note`: what could not be checked, a sentence, or "". Raises ValueError listing the unreadable
+    samples, for masks of one class only, or for a polarity that the photos contradict.
     """
 
     def __init__(self, source, protocol: Protocol, progress=True):
@@ -72,7 +73,10 @@ class Samples:
                 f"every sample must be readable; received {len(problems)} of "
                 f"{len(source)} that are not:\n  {shown}{more}"
             )
-        _check_polarity([vote for vote in votes if vote is not None])
+        self.note = ""
+        if protocol.decide:
+            check_both_classes(source, self.truth_means)
+            self.note = _check_polarity([vote for vote in votes if vote is not None])
 
     def __len__(self):
         return len(self._source)
@@ -89,14 +93,22 @@ class Samples:
         return sample
 
 
-def _check_polarity(votes: list[bool]):
-    share = np.mean(votes) if votes else 1.0
-    if len(votes) >= POLARITY_VOTES_MIN and share <= 1 - AGREEMENT_MIN:
+def _check_polarity(votes: list[bool]) -> str:
+    """Raises ValueError for inverted masks; a note where too few photos can tell, else ""."""
+    if len(votes) < POLARITY_VOTES_MIN:
+        return (
+            f"the masks' polarity was not checked: that takes {POLARITY_VOTES_MIN} photos with a "
+            f"blurred part and one in focus; received {len(votes)}, of which {sum(votes)} have "
+            "more detail in the part that is called in focus"
+        )
+    share = np.mean(votes)
+    if share <= 1 - AGREEMENT_MIN:
         raise ValueError(
             "the parts in focus must have more detail than the blurred ones; received "
             f"{share:.0%} of {len(votes)} photos where they do: the masks are inverted, use the "
             "other --polarity"
         )
+    return ""
 
 
 def hash_image(image: np.ndarray) -> str:

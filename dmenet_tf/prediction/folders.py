@@ -5,6 +5,7 @@ continued by the next, and no map is made twice.
 """
 
 import contextlib
+import errno
 import itertools
 import sys
 import time
@@ -14,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from tqdm import tqdm
 
 from data_gen.exit_codes import OK, SKIPPED
+from data_gen.io.formats import LeftOut
 from data_gen.io.images import DataFileError
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction import summaries
@@ -45,8 +47,11 @@ class Folder:
         self.max_pixels = int(options.max_pixels * 1e6)
         self.done, self.kept, self.failed = 0, 0, {}
 
-    def write(self, photos: list[Photo]) -> int:
-        """Writes the maps that are not there yet; returns the exit code."""
+    def write(self, photos: list[Photo], left_out: LeftOut | None = None) -> int:
+        """Writes the maps that are not there yet; returns the exit code.
+
+        left_out: files that a search did not take for photos; said at the end.
+        """
         model = self.estimator.metadata
         todo = [p for p in photos if self.options.overwrite or not self._is_done(p, model)]
         self.kept = len(photos) - len(todo)
@@ -74,7 +79,9 @@ class Folder:
             f"{len(photos)} photo{'s' * (len(photos) != 1)}: {', '.join(counts)}; "
             f"maps in {self.out}, figures in {self.out / summaries.TABLE_CSV}"
         )
-        return SKIPPED if self.failed else OK
+        if left_out:
+            print(left_out, file=sys.stderr)
+        return SKIPPED if self.failed or left_out else OK
 
     def _written(self, todo: list[Photo], bar) -> Iterator[tuple[Photo, Exception | None]]:
         """(photo, None or the reason why it was skipped) as they are done."""
@@ -115,6 +122,10 @@ class Folder:
             if getattr(error, "code", None) != REFUSED:
                 raise
             return DataFileError(f"{photo}: the server refused it ({error})")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return DataFileError(too_long(photo))
         return None
 
     def _made_with(self, photo: Photo, model: Metadata) -> dict:
@@ -160,16 +171,26 @@ class Folder:
         summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)
 
 
+def too_long(photo: Photo) -> str:
+    return f"{photo}: its outputs' names, with their folders, are too long for the file system"
+
+
 def read(photo: Photo, max_pixels: int):
     """A photo's image, or the `DataFileError` that says why there is none."""
     try:
         if photo.path is None:
-            return decode_photo(sys.stdin.buffer.read(), photo, max_pixels)
-        return read_photo(photo.path, max_pixels)
+            return decode_photo(sys.stdin.buffer.read(), photo, max_pixels, note)
+        return read_photo(photo.path, max_pixels, note)
     except DataFileError as error:
         return error
     except MemoryError:
         return DataFileError(f"{photo}: a photo must fit into memory; there is too little")
+
+
+def note(line: str) -> None:
+    """Says something about a photo that is read all the same, beside the progress bar."""
+    text = line.encode(errors="replace").decode()  # a file's name may hold bytes that are no text
+    tqdm.write(f"note: {text}", file=sys.stderr)
 
 
 def read_ahead(photos: list[Photo], max_pixels: int) -> Iterator[tuple[Photo, object]]:

@@ -28,7 +28,7 @@ from PIL import Image, PngImagePlugin
 
 from data_gen.io.images import DataFileError, read_bytes, write_atomic
 from dmenet_tf.prediction.metadata import Metadata
-from dmenet_tf.prediction.summaries import SUFFIXES
+from dmenet_tf.prediction.summaries import PNG_KEY, SUFFIXES, TIFF_DESCRIPTION
 from dmenet_tf.visualization import (
     COLOUR_STEPS,
     ColourRange,
@@ -41,8 +41,8 @@ from dmenet_tf.visualization import (
     with_scale,
 )
 
-PNG_KEY, COLOURS_KEY = "DMENet", "DMENet-colours"
-_TIFF_DESCRIPTION, _TIFF_SOFTWARE = 270, 305
+COLOURS_KEY = "DMENet-colours"
+_TIFF_SOFTWARE = 305
 _PNG_MAX = 65535
 _OLDER_STEPS = 256  # of colours, in files without `COLOURS_KEY`
 _FAST_PNG = 3  # zlib level: half the time of the default for a few per cent of size
@@ -77,7 +77,7 @@ def write_map(
     if form == "npy":
         write_atomic(path, lambda temporary: _save_npy(temporary, sigma_px))
     elif form == "tiff":
-        tags = {_TIFF_DESCRIPTION: metadata.to_json(), _TIFF_SOFTWARE: _software(metadata)}
+        tags = {TIFF_DESCRIPTION: metadata.to_json(), _TIFF_SOFTWARE: _software(metadata)}
         picture = Image.fromarray(sigma_px)
         write_atomic(
             path, lambda t: picture.save(t, "TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
@@ -157,7 +157,7 @@ def read_map(path) -> tuple[np.ndarray, Metadata | None]:
         return _read_npy(path), None
     try:
         with Image.open(path) as opened:
-            text = opened.tag_v2.get(_TIFF_DESCRIPTION) if opened.format == "TIFF" else None
+            text = opened.tag_v2.get(TIFF_DESCRIPTION) if opened.format == "TIFF" else None
             opened.load()
             text = text or opened.info.get(PNG_KEY)
             about_colours = opened.info.get(COLOURS_KEY)

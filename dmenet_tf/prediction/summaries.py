@@ -18,13 +18,17 @@ with, so it also tells which photos of an interrupted folder are done.
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from data_gen.io.images import IMAGE_SUFFIXES, write_atomic
+from data_gen.io.formats import format_of
+from data_gen.io.images import write_atomic
 
 SUFFIXES = {  # of a map's formats, which `map_files.py` writes
     "colour": ".colour.png",
@@ -35,8 +39,14 @@ SUFFIXES = {  # of a map's formats, which `map_files.py` writes
     "side": ".side.png",
 }
 SUMMARY_SUFFIX = ".json"
+# Where a map's file says what it holds.
+PNG_KEY, TIFF_DESCRIPTION = "DMENet", 270
+STDIN_NAME = "stdin"  # of the outputs of a photo that came through a pipe
 # What `apply` calls its pictures: NAME.jpg.magnified.png.
 RESULTS = ("magnified", "refocused", "depth16", "mask", "cutout", "deblurred")
+# The longest suffix of any output, and the longest name that a file system takes, in bytes.
+_SUFFIX_BYTES, _NAME_BYTES = 16, 255
+_HASH_BYTES = 4
 KIND = "DMENet-TF summary of a defocus map"
 TABLE_JSON, TABLE_CSV = "summary.json", "summary.csv"
 COLUMNS = (
@@ -99,22 +109,63 @@ def forms_present(out: Path, name: Path) -> list[str]:
 
 
 def output_path(out: Path, name: Path, suffix: str) -> Path:
-    """Where a photo's output is: OUT/folders/NAME.jpg.colour.png."""
-    return out / name.with_name(name.name + suffix)
+    """Where a photo's output is: OUT/folders/NAME.jpg.colour.png.
+
+    A name so long that an output's would be longer than 255 bytes is cut, and gets a hash of the
+    whole one: NAM~1a2b3c4d.jpg.colour.png.
+    """
+    return out / name.with_name(short_name(name.name) + suffix)
+
+
+def short_name(name: str) -> str:
+    """A file's name, cut to what leaves room for any output's suffix."""
+    most = _NAME_BYTES - _SUFFIX_BYTES
+    whole = os.fsencode(name)
+    if len(whole) <= most:
+        return name
+    ending = os.fsencode(Path(name).suffix)
+    ending = ending if len(ending) <= _SUFFIX_BYTES else b""
+    hashed = b"~" + hashlib.blake2b(whole, digest_size=_HASH_BYTES).hexdigest().encode()
+    cut = whole[: most - len(hashed) - len(ending)]
+    while cut and (cut[-1] & 0xC0) == 0x80:  # not within a letter of UTF-8: off with its rest
+        cut = cut[:-1]
+    if cut and cut[-1] >= 0xC0:
+        cut = cut[:-1]
+    return os.fsdecode(cut + hashed + ending)
 
 
 def is_output(path: Path) -> bool:
-    """Whether an image was left among the photos by `predict` or `apply`, and is no photo itself.
+    """Whether a file was left among the photos by `predict` or `apply`, and is no photo itself.
 
-    A map, if its photo's NAME.json is beside it; a result of `apply` by its name alone, as
-    NAME.jpg.magnified.png.
+    A map, if its photo's NAME.json is beside it or it says so itself; a result of `apply` by its
+    name, as NAME.jpg.magnified.png, where NAME.jpg is called as photos are, or is there; summaries
+    and tables.
     """
+    if path.name in (TABLE_JSON, TABLE_CSV) or path.suffix == ".npy":
+        return True
+    if path.suffix == SUMMARY_SUFFIX:
+        return read_summary(path) is not None
     for suffix in SUFFIXES.values():
         if path.name.endswith(suffix):
             photo = path.name.removesuffix(suffix)
-            return read_summary(path.with_name(photo + SUMMARY_SUFFIX)) is not None
+            summary = read_summary(path.with_name(photo + SUMMARY_SUFFIX))
+            return summary is not None or has_map_metadata(path)
     photo, _, kind = path.stem.rpartition(".")
-    return kind in RESULTS and Path(photo).suffix.lower() in IMAGE_SUFFIXES
+    if kind not in RESULTS or not photo:
+        return False
+    of_photo = format_of(Path(photo).suffix) is not None or photo == STDIN_NAME
+    return of_photo or path.with_name(photo).is_file()
+
+
+def has_map_metadata(path: Path) -> bool:
+    """Whether a PNG or TIFF has the metadata of a map, which `map_files` writes."""
+    try:
+        with Image.open(path, formats=("PNG", "TIFF")) as opened:
+            tags = opened.tag_v2 if opened.format == "TIFF" else {}
+            text = opened.info.get(PNG_KEY) or tags.get(TIFF_DESCRIPTION, "")
+        return "sigma_max_px" in json.loads(text)
+    except Exception:  # Pillow's decoders raise nearly every type there is
+        return False
 
 
 def write_tables(out: Path, failed: dict[str, str]) -> None:

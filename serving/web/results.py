@@ -158,6 +158,8 @@ def viewer_value(analysis: Analysis) -> dict:
         "photo_height": analysis.photo_height,
         "photo_width": analysis.photo_width,
         "sharp_below_px": analysis.figures["sharp_below_px"],
+        "below": _word_below(analysis.scale),
+        "above": "blurred",
         "scale": analysis.scale,
         "low_px": colours.low_px,
         "high_px": colours.high_px,
@@ -209,6 +211,12 @@ def _limit(sharp_below_px: float, scale: float) -> str:
     return f"{sharp_below_px:.3g} px, which is {seen_px:.3g} px of what the network saw"
 
 
+def _word_below(scale: float) -> str:
+    """What a blur below the limit is called. In a reduced photo it may be many of its pixels, and
+    all that is known is that the network saw none."""
+    return "sharp" if scale == 1.0 else "no blur that shows at the size which the network saw"
+
+
 def summary_html(analysis: Analysis) -> str:
     """The figures of the whole map; holds numbers only, nothing that a user wrote."""
     figures, photo = analysis.figures, f"{analysis.photo_width} x {analysis.photo_height}"
@@ -216,7 +224,7 @@ def summary_html(analysis: Analysis) -> str:
     sharp_below_px = figures["sharp_below_px"]
     rows = (
         (
-            "Sharp part",
+            "Sharp part" if analysis.scale == 1.0 else "No visible blur",
             f"{figures['share_sharp']:.0%}",
             f"of the photo has a blur below {_limit(sharp_below_px, analysis.scale)}",
         ),

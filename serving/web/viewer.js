@@ -77,8 +77,7 @@ function read(x, y) {
   // The photo's own pixel whose value this is: `results.sampled` takes the same one.
   const column = Math.floor(((x + 0.5) * shown.photo_width) / shown.width);
   const row = Math.floor(((y + 0.5) * shown.photo_height) / shown.height);
-  // Sharp is what the network cannot tell from sharp: a blur below a pixel of what it saw.
-  const word = sigma < shown.sharp_below_px ? "sharp" : "blurred";
+  const word = sigma < shown.sharp_below_px ? shown.below : shown.above;
   const seen = shown.scale < 1 ? `, ${(sigma * shown.scale).toFixed(2)} px of what the network saw` : "";
   say(`sigma = ${sigma.toFixed(2)} px at pixel (${column}, ${row})${seen}: ${word}`);
 }

@@ -75,6 +75,33 @@ def test_what_metric_values_mean():
     np.testing.assert_array_equal(metric_depth(np.uint8([[0, 255]]), "f"), np.float32([[nan, 255]]))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "largest"),
+    [
+        (np.float16, 65504), (np.float16, np.inf), (np.float32, 65504), (np.float64, 65535),
+        (np.float32, 3e38), (np.int16, 32767), (np.int32, 2**31 - 1), (np.uint32, 2**32 - 1),
+        (np.int32, 65535), (np.uint64, 2**64 - 1),
+    ],
+)  # fmt: skip
+def test_the_largest_value_of_a_type_is_sky(tmp_path, dtype, largest):
+    """It took the lens's whole range for itself, at a thousand times the scene's distance."""
+    stored = np.full((20, 30), 4, dtype)
+    stored[10:], stored[:5] = 8, largest
+    np.save(tmp_path / "depth.npy", stored)
+    known = metric_depth(depthfiles.read_array(tmp_path / "depth.npy"), "f")
+    assert np.isposinf(known[:5]).all() and np.isfinite(known[5:]).all()
+    np.testing.assert_array_equal(np.unique(read_depth(tmp_path / "depth.npy")), [4, 8])
+
+
+def test_a_value_below_the_largest_is_a_distance():
+    for dtype, value in ((np.float16, 65472), (np.int16, 32766), (np.float32, 65503.5)):
+        stored = np.array([[value, 1]], dtype)
+        np.testing.assert_array_equal(metric_depth(stored, "f"), np.float32([[value, 1]]))
+    # Distances in tenths of millimetres: 65535 is one of them.
+    stored = np.array([[65535, 90000]], np.int32)
+    np.testing.assert_array_equal(metric_depth(stored, "f"), np.float32([[65535, 90000]]))
+
+
 def test_what_disparities_mean():
     nan = np.nan
     values = np.array([[0, np.inf, nan, 2, 4]], np.float32)

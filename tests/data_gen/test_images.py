@@ -42,7 +42,6 @@ def test_sixteen_bits_are_scaled(tmp_path, suffix):
     expected = np.array([[0, 0, 1, 128, 255]] * 2, np.uint8)
     read = imagefiles.read_rgb(tmp_path / f"grey.{suffix}")
     np.testing.assert_array_equal(read, np.dstack([expected] * 3))
-    np.testing.assert_array_equal(imagefiles.read_mask(tmp_path / f"grey.{suffix}"), expected)
 
 
 def test_sixteen_bit_colour(tmp_path):
@@ -61,14 +60,6 @@ def test_exif_rotation_is_applied(tmp_path, rgb, suffix):
     assert np.abs(read - np.rot90(rgb, -1)).mean() < 3
 
 
-def test_mask_keeps_its_values(tmp_path):
-    mask = np.array([[0, 255, 17], [1, 128, 254]], np.uint8)
-    imagefiles.write_png(tmp_path / "m.png", mask)
-    np.testing.assert_array_equal(imagefiles.read_mask(tmp_path / "m.png"), mask)
-    Image.fromarray(mask > 100).save(tmp_path / "bits.png")
-    np.testing.assert_array_equal(imagefiles.read_mask(tmp_path / "bits.png"), (mask > 100) * 255)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.95])
 @pytest.mark.parametrize("kind", ["baseline.jpg", "progressive.jpg", "a.png", "a.bmp", "a.tiff"])
 def test_truncated_files_are_refused(tmp_path, rgb, kind, share):
@@ -77,9 +68,8 @@ def test_truncated_files_are_refused(tmp_path, rgb, kind, share):
     whole = path.read_bytes()
     assert imagefiles.read_rgb(path).shape == rgb.shape
     path.write_bytes(whole[: int(share * len(whole))])
-    for read in (imagefiles.read_rgb, imagefiles.read_mask):
-        with pytest.raises(DataFileError, match=f"{kind}: .*must"):
-            read(path)
+    with pytest.raises(DataFileError, match=f"{kind}: .*must"):
+        imagefiles.read_rgb(path)
 
 
 def test_other_files_are_refused(tmp_path):

@@ -107,6 +107,25 @@ def test_truncated_files_are_refused(name, share):
         decode_photo(data[: int(share * len(data))], name)
 
 
+def test_of_a_phones_jpeg_of_two_pictures_the_photo_is_read():
+    file, notes = io.BytesIO(), []
+    first, second = (Image.fromarray(picture) for picture in (RGB, RGB[::2, ::2]))
+    first.save(file, "MPO", save_all=True, append_images=[second])
+    read = decode_photo(file.getvalue(), "a.jpg", note=notes.append)
+    np.testing.assert_array_equal(read, decode_photo(FILES["a.jpg"], "a.jpg"))
+    assert notes == []
+
+
+def test_of_an_animation_the_first_frame_is_read_and_told():
+    frames = [Image.fromarray(picture) for picture in (RGB, 255 - RGB)]
+    for form, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("GIF", {})):
+        file, notes = io.BytesIO(), []
+        frames[0].save(file, form, save_all=True, append_images=frames[1:], **options)
+        read = decode_photo(file.getvalue(), "a", note=notes.append)
+        assert np.abs(read.astype(int) - RGB).mean() < (20 if form == "GIF" else 1e-9)
+        assert notes == ["a: the first of several frames was read"]
+
+
 def png_header(width, height, depth=8):
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))

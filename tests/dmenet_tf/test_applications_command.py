@@ -17,6 +17,7 @@ from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.map_files import write_map
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import KIND, is_output, write_summary
+from tests.support.fake_network import LeftIsSharp
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_results_and_maps_in_the_photos_own_folder_are_not_taken_for_photos(phot
     photos = ("a.jpg.png", "b.png")
     assert found == {*photos, *(f"{photo}.{end}" for photo in photos for end in results)}
     # `predict` leaves them out as well.
-    assert [p.name.name for p in find_photos([folder], folder, is_output)] == list(photos)
+    assert [p.name.name for p in find_photos([folder], folder, is_output).photos] == list(photos)
 
 
 def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):
@@ -208,27 +209,6 @@ def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):
     arguments = ["magnify", str(photo[0]), str(tmp_path / "other.png")]
     assert command.main([*arguments, "-o", str(tmp_path), "--map", str(photo[2])]) == 1
     assert "need a folder of maps" in capsys.readouterr().err
-
-
-class LeftIsSharp:
-    """A network that finds 0 px in the left half of what it sees, and 3.5 px in the right."""
-
-    metadata, settings = Metadata("0", "paper", licence="for research"), {}
-
-    def __init__(self):
-        self.seen = []
-
-    def tile_side(self, height, width, wanted):
-        return 0
-
-    def labels(self, part):
-        self.seen.append(part.shape)
-        labels = np.full(part.shape[:2], 0.5, np.float32)
-        labels[:, : part.shape[1] // 2] = 0.0
-        return labels, self.metadata
-
-    def close(self):
-        pass
 
 
 @pytest.mark.parametrize("options, seen", [((), (48, 64)), (("--max-side", 32), (32, 32))])

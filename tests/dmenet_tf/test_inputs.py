@@ -7,7 +7,7 @@ from dmenet_tf.prediction.inputs import find_photos
 
 
 def found(inputs, out="out"):
-    return [str(photo.name) for photo in find_photos(map(str, inputs), out)]
+    return [str(photo.name) for photo in find_photos(map(str, inputs), out).photos]
 
 
 def test_files_folders_patterns_and_stdin(tmp_path):
@@ -37,3 +37,13 @@ def test_names_of_outputs_are_distinct(tmp_path):
     assert found([tmp_path / "x"]) == ["a.jpg", "a.png"]
     files = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "y/z/a.jpg", "x/a.png")]
     assert found(files) == ["x/a.jpg", "y/a.jpg", "y/z/a.jpg", "a.png"]
+
+
+def test_a_shells_pattern_finds_no_thumbnails(tmp_path):
+    for name in ("a.jpg", "b/c.jpg", "@eaDir/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert found(sorted(tmp_path.iterdir())) == ["a.jpg", "c.jpg"]
+    assert found([f"{tmp_path}/**/*.jpg"]) == ["a.jpg", "b/c.jpg"]
+    # A folder that alone is named is meant.
+    assert found([tmp_path / "@eaDir"]) == ["a.jpg"]

@@ -151,10 +151,20 @@ def test_maps_with_noise_pass_and_grey_maps_do_not(collection, write):
     noisy = np.where(two_valued == 255, 255 - noise, noise)
     noisy[:, 19], noisy[:, 20] = 100, 160  # a smoothed outline: 2 of 40 columns, 5 %
     np.testing.assert_array_equal(read(noisy), two_valued / 255)
-    with pytest.raises(ValueError, match=r"photo0001.png: a binary map must hold 0 and 255"):
+    with pytest.raises(ValueError, match=r"photo0001.png: a mask must hold two values"):
         read(np.linspace(0, 255, 48 * 40).reshape(48, 40).astype(np.uint8))
-    with pytest.raises(ValueError, match="received values up to 1"):
-        read(two_valued // 255)
+    np.testing.assert_array_equal(read(two_valued // 255), two_valued / 255)
+
+
+def test_a_map_of_one_value_takes_its_meaning_from_the_others(collection, write):
+    """0 and 1 as in many collections; one photo is blurred throughout, one in focus."""
+    halves = np.uint8(cv2.imread(str(collection / "gt" / "photo0003.png"), 0) // 255)
+    for number, mask in ((1, halves * 0 + 1), (2, halves * 0), (3, halves), (12, halves)):
+        write(collection / "gt" / f"photo{number:04d}.png", mask)
+    labelled = LabelledPhotos(collection)
+    assert [labelled.read(i)[1].mean() for i in range(4)] == [1.0, 0.0, 0.5, 0.5]
+    with pytest.raises(ValueError, match=r"photo0001.png: .*received the value 1 alone"):
+        LabelledPhotos(collection, names="1-2").read(0)
 
 
 def test_a_broken_file_is_named(collection):
@@ -185,7 +195,8 @@ def test_polarity_check_leaves_out_photos_of_one_class(collection, write):
     for number in (1, 2, 3):
         write(collection / "gt" / f"photo{number:04d}.png", np.full((48, 40), 255, np.uint8))
     assert check_polarity(LabelledPhotos(collection)) == 1.0
-    with pytest.raises(ValueError, match="received 3 photos, none with both"):
+    only = r"received 3 photos, none with both, such as .*photo0001.png with the value 255"
+    with pytest.raises(ValueError, match=only):
         check_polarity(LabelledPhotos(collection, names="1-3"))
 
 

@@ -108,11 +108,15 @@ def test_the_size_that_is_chosen_goes_to_the_server(photo):
 
 
 def test_what_counts_as_sharp_is_told_in_pixels_of_both(photo):
-    """12.68 px of a photo can be sharp: where the network saw less than a pixel of it."""
+    """12.68 px of a photo are not called sharp because the network saw less than a pixel of it."""
     value = results.viewer_value(analyse(photo, max_side=45))
     assert (value["scale"], value["sharp_below_px"]) == (0.5, 2)
+    assert "no blur that shows" in value["below"] and "sharp" not in value["below"]
+    assert results.viewer_value(analyse(photo))["below"] == "sharp"
     words = results.summary_html(analyse(photo, max_side=45))
+    assert "No visible blur" in words and "Sharp part" not in words
     assert "a blur below 2 px, which is 1 px of what the network saw" in words
+    assert "Sharp part" in results.summary_html(analyse(photo))
     assert "a blur below 1 px</small>" in results.summary_html(analyse(photo))
 
 
