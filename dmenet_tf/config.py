@@ -1,23 +1,15 @@
-"""The configuration of a run: small frozen dataclasses, and the file saved with the run.
+"""The configuration of a run: small frozen dataclasses, which check their values.
 
-Every field is also an option of `dmenet train` (`--steps 300`). A file with
-a key that no field has is refused: a misspelt option never trains a network silently.
+Every field is also an option of `dmenet train` (`--steps 300`). `config_file.py` has the file that
+is saved with a run.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-import cattrs
-from cattrs.v import format_exception
-
-from data_gen.io.atomic import write_text
 from data_gen.rendering.options import Realism
 from dmenet_tf.architecture import SIZE_MULTIPLE
-
-FILE = "config.json"  # in the folder of a run
 
 
 @dataclass(frozen=True)
@@ -291,39 +283,3 @@ def _positive(config, section, *names):
         value = getattr(config, name)
         if not value > 0:
             raise ValueError(f"{section}.{name} must be above 0; received {value}")
-
-
-# --- the file --------------------------------------------------------------------------------
-
-_converter = cattrs.Converter(forbid_extra_keys=True)
-
-
-def to_dict(config: Config) -> dict:
-    return _converter.unstructure(config)
-
-
-def _rule(error: BaseException, expected) -> str:
-    # cattrs hides the text of a ValueError, which here states the rule that was broken.
-    return str(error) if type(error) is ValueError else format_exception(error, expected)
-
-
-def from_dict(values: dict, origin="the configuration") -> Config:
-    """Strict inverse of `to_dict`: unknown keys and values of a wrong type are errors."""
-    try:
-        return _converter.structure(values, Config)
-    except cattrs.BaseValidationError as error:
-        rules = "; ".join(cattrs.transform_error(error, "config", _rule))
-        raise ValueError(f"{origin} holds only known, well-typed keys; received: {rules}") from None
-
-
-def save(config: Config, path: Path) -> None:
-    """Writes the configuration as JSON, complete or not at all."""
-    write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
-
-
-def load(path: Path) -> Config:
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"a configuration is a JSON file; received {path}: {error}") from None
-    return from_dict(values, origin=str(path))

@@ -226,7 +226,7 @@ def row_titles(options) -> list[str]:
 
 
 def _title(path: Path) -> str:
-    from dmenet_tf import config as configuration
+    from dmenet_tf import config_file as configuration
 
     name = path.resolve().name
     if not (path / configuration.FILE).is_file():

@@ -16,7 +16,7 @@ import tyro
 
 from data_gen import command_line
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
 from dmenet_tf.config import Config
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare

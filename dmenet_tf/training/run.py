@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
 from dmenet_tf.config import Config
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import balance_features

@@ -1,6 +1,6 @@
 """Checkpoints of a run: the last N, the best by validation, and a model rebuilt from them.
 
-    RUN/config.json      the resolved configuration (`config.py`)
+    RUN/config.json      the resolved configuration (`config_file.py`)
     RUN/checkpoints/     the last N, with everything that training needs
     RUN/best/            the one that validated best
 
@@ -17,7 +17,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
+from dmenet_tf.config import Config
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.networks.blur_estimation import encoder_layers
 from dmenet_tf.weights.averages import Average, Statistics
@@ -78,7 +79,7 @@ class Checkpoints:
         return int(self.step)
 
 
-def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, configuration.Config]:
+def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, Config]:
     """B of a run, rebuilt from the configuration saved with it.
 
     `which`: `best` (the latest where no validation has run yet) or `checkpoints` (the latest).
@@ -112,7 +113,7 @@ def _holds(path, part: str) -> bool:
     return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
 
 
-def restore_networks(run: Path, networks, which: str = BEST) -> configuration.Config:
+def restore_networks(run: Path, networks, which: str = BEST) -> Config:
     """Starts B of `networks` (`trainer.Networks`) from a run, and S and D where both have them.
 
     Returns the run's configuration. Raises as `load_blur_estimation`, and ValueError where the
@@ -140,7 +141,7 @@ def _channels(model) -> tuple[int, int]:
     return tuple(model.get_layer(name).filters for name in ("conv1_1", "final_conv1"))
 
 
-def _find(run: Path, which: str) -> tuple[str, configuration.Config]:
+def _find(run: Path, which: str) -> tuple[str, Config]:
     """Path of a run's checkpoint, and its configuration."""
     if not (run / configuration.FILE).is_file():
         raise FileNotFoundError(f"a run's folder holds {configuration.FILE}; received {run}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.weights.checkpoints import Checkpoints, load_blur_estimation
 from tests.support.training import make_batch, make_trainer

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_gen.exit_codes import FAILED, USAGE
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
 from dmenet_tf import train
 from dmenet_tf.config import Config, DataConfig, NetworkConfig
 from dmenet_tf.console import UsageError

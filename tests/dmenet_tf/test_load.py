@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data_gen.optics import ENCODINGS
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.presets import PRESETS

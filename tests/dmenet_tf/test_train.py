@@ -15,7 +15,7 @@ import tensorflow as tf
 from filelock import FileLock
 
 from data_gen.exit_codes import INTERRUPTED
-from dmenet_tf import config as configuration
+from dmenet_tf import config_file as configuration
 from dmenet_tf import train
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training import loop

@@ -33,8 +33,8 @@ def tolerance(model: keras.Model, image: np.ndarray, width: float) -> float:
             theirs.assign(order(array) if array.ndim == 4 else array)
         found = order(_defocus(other, np.ascontiguousarray(order(values))))
         worst = max(worst, float(np.abs(found - expected).max()))
-    assert worst > 0, "the orders must differ: nothing was measured"
-    return _MARGIN * worst
+    # Kernels that add in one order whatever the image leave only the rounding of the map itself.
+    return _MARGIN * max(worst, float(np.finfo(np.float32).eps))
 
 
 def _defocus(model, values):
