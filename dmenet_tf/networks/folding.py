@@ -103,9 +103,10 @@ class FoldedBlurEstimation(tf.Module):
 
 
 def _folded(convolution, normalisation):
-    kernel, bias = (np.float64(np.asarray(w)) for w in (convolution.kernel, convolution.bias))
+    kernel, bias = (np.asarray(w) for w in (convolution.kernel, convolution.bias))
     if normalisation is None:
         return kernel, bias
+    kernel, bias = np.float64(kernel), np.float64(bias)
     mean, variance, beta = (
         np.float64(np.asarray(getattr(normalisation, name)))
         for name in ("moving_mean", "moving_variance", "beta")
@@ -115,6 +116,7 @@ def _folded(convolution, normalisation):
 
 
 def _preprocessing_folded(kernel, bias):
+    kernel, bias = np.float64(kernel), np.float64(bias)
     return 255.0 * kernel[:, :, ::-1], bias - np.einsum("hwio,i->o", kernel, BGR_MEAN)
 
 

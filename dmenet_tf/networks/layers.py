@@ -132,11 +132,26 @@ class BatchNorm(keras.layers.BatchNormalization):
         return followers.get(self.name, ())
 
 
+_to_be_loaded = contextvars.ContextVar("to_be_loaded", default=False)
+
+
+@contextlib.contextmanager
+def to_be_loaded():
+    """Networks built within it start at zero: random numbers take longer than reading weights."""
+    token = _to_be_loaded.set(True)
+    try:
+        yield
+    finally:
+        _to_be_loaded.reset(token)
+
+
 def convolution(x, channels, name, kernel_size=3, **kwargs):
     """`kernel_size` 3: padded symmetrically; 1: needs no padding. Size in = size out."""
     if kernel_size == 3:
         x = SymmetricPadding2D(name=f"{name}_pad")(x)
     kwargs.setdefault("kernel_initializer", "he_normal")
+    if _to_be_loaded.get():
+        kwargs["kernel_initializer"] = "zeros"
     return keras.layers.Conv2D(channels, kernel_size, name=name, **kwargs)(x)
 
 

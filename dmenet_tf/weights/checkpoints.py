@@ -21,6 +21,7 @@ from dmenet_tf import config_file as configuration
 from dmenet_tf.config import Config
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.networks.blur_estimation import encoder_layers
+from dmenet_tf.networks.layers import to_be_loaded
 from dmenet_tf.weights.averages import Average, Statistics
 
 LATEST, BEST = "checkpoints", "best"
@@ -86,7 +87,8 @@ def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, Con
     Raises FileNotFoundError where the folder holds no run or no checkpoint.
     """
     path, config = _find(Path(run), which)
-    model = build_blur_estimation(*config.network.widths)
+    with to_be_loaded():
+        model = build_blur_estimation(*config.network.widths)
     _restore_blur_estimation(path, config, model)
     return model, config
 

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.networks.layers import to_be_loaded
 from dmenet_tf.weights.checkpoints import BEST, load_blur_estimation, restore_networks
 from dmenet_tf.weights.published import (
     load_published,
@@ -76,7 +77,8 @@ def load_weights(path, which: str = BEST) -> TrainedModel:
         licence = AUTHORS_TERMS if tuned else ""
         more = network.recommended_side, network.statistics
     elif path.is_file():
-        model = build_blur_estimation(*published_widths(path))
+        with to_be_loaded():
+            model = build_blur_estimation(*published_widths(path))
         load_published(path, model)
         encoding, about = published_encoding(path), published_about(path)
         licence = about.get("licence", AUTHORS_TERMS if encoding == "released" else "")
