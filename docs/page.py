@@ -1,9 +1,8 @@
-"""Draws docs/page.png: the page (`serving.page`) in Chromium, asking a server that runs.
+"""Draws docs/page.png: the page (`serving.page`) in Chromium, with the shipped model.
 
-python docs/page.py --server 127.0.0.1:8500
+python docs/page.py
 """
 
-import argparse
 import io
 import shutil
 import socket
@@ -13,27 +12,20 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+import dmenet_tf
 from data_gen.io.images import write_atomic
-from dmenet_tf import Estimator
 from serving import page
-from serving.client import ClientOptions, RemotePredictor
-from serving.contract import DEFAULT_ADDRESS
 from serving.web.controls import EXAMPLES
 
 OUT = Path(__file__).with_name("page.png")
 EXAMPLE = list(EXAMPLES).index("chelsea")  # by Stefan van der Walt, CC0
-# The demo's map of it separates the cat from the room best at this size.
-MAX_SIDE = 240
 WIDTH_PX, LONGEST_BYTES = 1280, 400_000
 POINTED_AT = (0.88, 0.66)  # shares of the map's width and height
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--server", default=DEFAULT_ADDRESS, help="(default %(default)s)")
-    server = parser.parse_args().server
-    with RemotePredictor(server, ClientOptions(retry_s=10)) as predictor:
-        built = page.build(Estimator(predictor), MAX_SIDE)
+    with dmenet_tf.load() as estimator:
+        built = page.build(estimator)
         try:
             draw(page.launch(built, port=_free_port(), block=False))
         finally:
