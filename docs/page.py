@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from data_gen.io.images import write_atomic
+from data_gen.io.atomic import write_atomic
 from dmenet_tf import Estimator
 from serving import page
 from serving.client import ClientOptions, RemotePredictor

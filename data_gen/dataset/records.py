@@ -16,16 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import optics
-from data_gen.dataset import folders, shards
+from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST, check_count, read_manifest
 from data_gen.dataset.maps import check_pair, decode_map, encode_map
 from data_gen.io.atomic import write_atomic
 from data_gen.io.images import DataFileError, decode_stored, encode_png
 from data_gen.sources.base import Source
-
-# Earlier names, which `dmenet_tf.data.streams` still uses.
-is_records = shards.is_records
-open_folder, write_folder_example = folders.open_folder, folders.write_folder_example
 
 # --- write ------------------------------------------------------------------------------------
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from data_gen.sources.base import Source, concat
+from data_gen.sources.base import Source
 from data_gen.sources.layouts import LAYOUTS, find_scenes
 from data_gen.sources.scene import Scene
 
 DEPTH_KINDS = ("auto", "metric", "inverse")
-# The earlier name of `base.concat`.
-join = concat
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
 from data_gen.io import decoding, formats
-from data_gen.io.images import DataFileError, encode_png, read_bytes, write_atomic
+from data_gen.io.atomic import write_atomic
+from data_gen.io.images import DataFileError, encode_png, read_bytes
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
 from dmenet_tf.applications.planes import follow_edges

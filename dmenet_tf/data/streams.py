@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import augment, optics, pipeline
-from data_gen.dataset import records
-from data_gen.sources import rgbd as sources
+from data_gen.dataset import folders, records, shards
+from data_gen.sources import rgbd
+from data_gen.sources.base import Subset, concat
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data.cutouts import CutoutPhotos
 from dmenet_tf.data.degradation import degrade
@@ -63,7 +64,7 @@ def open_streams(config: DataConfig, seed: int) -> Streams:
     crop = config.crop
 
     def fitted(source, crop=crop, cache=config.cache, values="kept"):
-        return pipeline.Fitted(source, crop, cache, values)
+        return pipeline.fitted(source, crop, cache, values)
 
     values = "scaled" if ready else "kept"
     synthetic = Synthetic(fitted(train, _rendered_side(config), values=values), ready)
@@ -238,22 +239,6 @@ class _WithoutMap:
         return image, np.zeros(image.shape[:2], np.float32)
 
 
-class _Part:
-    """Items `start` .. `stop` of a source."""
-
-    def __init__(self, source, start: int, stop: int):
-        self.source, self.start, self.stop = source, start, stop
-
-    def __len__(self):
-        return self.stop - self.start
-
-    def name(self, index):
-        return self.source.name(self.start + index)
-
-    def read(self, index):
-        return self.source.read(self.start + index)
-
-
 def _embedded_side(config: DataConfig) -> int:
     largest = max(config.crop, _validation_crop(config))
     return max(round(largest * EMBEDDED_MARGIN), EMBEDDED_SIDE_MIN_PX)
@@ -281,25 +266,25 @@ def _open_synthetic(config: DataConfig, seed: int):
         )
     if apart:
         train, held_out = ([source for source, _ in part] for part in (opened, apart))
-        return sources.join(train), sources.join(held_out), kinds.pop()
+        return concat(train), concat(held_out), kinds.pop()
     train, held_out = zip(*(split_held_out(source) for source, _ in opened), strict=True)
     held_out = [part for part in held_out if len(part)]
     # Too few scenes to hold any out: other lenses on the same ones are all there is.
-    return sources.join(train), sources.join(held_out or train), kinds.pop()
+    return concat(train), concat(held_out or train), kinds.pop()
 
 
 def open_path(path: Path, config: DataConfig):
-    if records.is_records(path):
+    if shards.is_records(path):
         return records.open_records(path), True
     if (path / "blur_map").is_dir():
-        return records.open_folder(path, config.encoding), True
-    return sources.open_source(path, config.layout, config.depth, config.bgr_scenes), False
+        return folders.open_folder(path, config.encoding), True
+    return rgbd.open_source(path, config.layout, config.depth, config.bgr_scenes), False
 
 
 def split_held_out(source):
     # The last ones and not every tenth: neighbours in a folder often show the same room.
     border = len(source) - round(HELD_OUT_SHARE * len(source))
-    return _Part(source, 0, border), _Part(source, border, len(source))
+    return Subset(source, range(border)), Subset(source, range(border, len(source)))
 
 
 def _open_labelled(config: DataConfig, seed: int):
@@ -309,9 +294,7 @@ def _open_labelled(config: DataConfig, seed: int):
         return train, CutoutPhotos(seed + 1, config.validation_examples, side)
 
     def opened(names):
-        return sources.join(
-            [LabelledPhotos(path, config.polarity, names) for path in config.labelled]
-        )
+        return concat([LabelledPhotos(path, config.polarity, names) for path in config.labelled])
 
     train = opened(config.labelled_names)
     check_polarity(train)

@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from data_gen.io.images import DataFileError, read_bytes, write_atomic
+from data_gen.io.atomic import write_atomic
+from data_gen.io.images import DataFileError, read_bytes
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import PNG_KEY, SUFFIXES, TIFF_DESCRIPTION
 from dmenet_tf.visualization import (

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data_gen import __main__ as data_gen_command
 from data_gen import optics
-from data_gen.dataset import records
+from data_gen.dataset import folders, records
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data import streams as datasets
 
@@ -97,7 +97,7 @@ def test_ready_made_pairs(tmp_path, layout):
     assert len(streams.synthetic.source) == 9 and len(streams.held_out.source) == 1
     batch = batches(config, 0, 1)[0]
     # The crops are cut out of the stored pairs, pixel by pixel, flipped or turned together.
-    opened = records.open_records(out) if layout == "records" else records.open_folder(out)
+    opened = records.open_records(out) if layout == "records" else folders.open_folder(out)
     stored = [opened.read(i) for i in range(len(opened))]
     values = {np.float32(v) for _, defocus in stored for v in np.unique(defocus)}
     assert set(np.unique(batch["defocus"])) <= values
@@ -114,7 +114,7 @@ def test_a_map_in_the_wrong_encoding_names_its_file(tmp_path):
     root = tmp_path / "syndof"
     for i in range(3):
         image, sigma = np.zeros((40, 40, 3), np.uint8), np.full((40, 40), 6.9)
-        records.write_folder_example(root, f"{i}", image, sigma, "released")
+        folders.write_folder_example(root, f"{i}", image, sigma, "released")
     config = replace(SMALL, synthetic=(str(root),), encoding="generator")
     streams = datasets.open_streams(config, 0)
     with pytest.raises(ValueError, match=r"blur_map/0.png.*'generator' encoding holds.*up to 70"):
