@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import optics
+from data_gen.io.arrays import write_npy
 from dmenet_tf.training.monitoring import check_finite
 from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
@@ -132,7 +133,7 @@ class Loop:
         shown = slice(IMAGES_SHOWN)
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
         save_panel(picture, validation.images[shown], *maps)
-        np.save(self.run_dir / "maps.npy", predicted)
+        write_npy(self.run_dir / "maps.npy", predicted)
         share = figures["mse_of_constant"]
         print(
             f"held-out MSE {figures['mse']:.5f}, {share:.1%} of the best constant map's "

@@ -13,12 +13,11 @@ readers disagree on how they recognise a restart: the fast one drops a tag's lat
 that tag comes again, the Python one only on a second SessionLog START. So both files and readers
 are served: old event files are cut at the checkpoint, and every start writes a START event.
 
-Pictures are made by `pictures.py`, which states their shapes.
+Pictures are made by `visualization.py`, which states their shapes.
 """
 
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
+from data_gen.io import atomic
 from dmenet_tf.visualization import panel
 
 PLAIN_LINE_EVERY_S = 30.0
@@ -190,9 +190,7 @@ def _continue_lines(path: Path, first_step: int):
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1)
             if _step_of(line, path, number) < first_step
         )
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(kept, encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write_text(path, kept)
     return path.open("a", encoding="utf-8", buffering=1)
 
 
@@ -223,7 +221,7 @@ def _cut_events(path: Path, first_step: int) -> None:
     with tf.io.TFRecordWriter(str(temporary)) as writer:
         for record in kept:
             writer.write(record)
-    os.replace(temporary, path)
+    atomic.replace(temporary, path)
 
 
 # --- console ----------------------------------------------------------------------------------
