@@ -36,6 +36,9 @@ class RgbdScenes(Source):
         files = (("image", self.scenes[i].image), ("depth", self.scenes[i].depth))
         return {kind: path.relative_to(self.root).as_posix() for kind, path in files}
 
+    def paths(self, i) -> tuple[Path, ...]:
+        return self.scenes[i].image, self.scenes[i].depth
+
     def read_image(self, i):
         """-> image uint8 [H, W, 3] RGB."""
         return self.scenes[i].read_image()
