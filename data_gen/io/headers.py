@@ -10,7 +10,7 @@ from PIL import Image
 from data_gen.io import formats
 from data_gen.io.images import IMAGE_SUFFIXES
 
-# Of a RAW file only its own reader knows the header, and takes a second for it.
+# A RAW file's header is known to its own reader only, and reading it means developing it.
 _WITH_HEADER = frozenset(IMAGE_SUFFIXES) - frozenset(formats.RAW_SUFFIXES)
 
 

@@ -16,6 +16,7 @@ are served: old event files are cut at the checkpoint, and every start writes a 
 Pictures are made by `visualization.py`, which states their shapes.
 """
 
+import contextlib
 import json
 import math
 import sys
@@ -91,15 +92,18 @@ class Monitor:
     def __enter__(self) -> "Monitor":
         return self
 
-    def __exit__(self, *exc_info) -> None:
-        self.close()
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            self.close()
+        except (OSError, tf.errors.OpError):
+            if error is None:  # on a full disk, what came first says more
+                raise
 
     def close(self) -> None:
-        self._events.close()
-        self._losses.close()
-        self._validation.close()
-        if self._console:
-            self._console.close()
+        with contextlib.ExitStack() as files:
+            for opened in (self._console, self._validation, self._losses, self._events):
+                if opened:
+                    files.callback(opened.close)
 
     def log_step(
         self,
@@ -140,6 +144,11 @@ class Monitor:
         if self._console:
             figures = "  ".join(f"{name} {value:.5g}" for name, value in metrics.items())
             self._console.line(f"validation at step {step}: {figures}")
+
+    def note(self, text: str) -> None:
+        """Shows a line above the progress."""
+        if self._console:
+            self._console.line(text)
 
     def log_images(
         self, step: int, image, predicted, truth=None, sharpness=None, name: str = "examples"
