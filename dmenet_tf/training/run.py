@@ -48,9 +48,9 @@ def train(run: Path, config: Config, resume: bool = False) -> Trained:
     loss becomes NaN; after saving, StoppedError for an error of a file, the disk or TensorFlow and
     KeyboardInterrupt when interrupted.
     """
-    _check_folder(run, config, resume)
+    if resume:  # where there is no run, the lock shall not make a folder
+        _check_folder(run, config, resume)
     with _no_empty_folder(run), FolderLock(run):
-        # Once more: another process may have trained here until now.
         _check_folder(run, config, resume)
         return _train(run, config, resume)
 
