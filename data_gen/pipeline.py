@@ -45,10 +45,6 @@ def fitted(source: Source, crop: int, cache: int, values="kept") -> Cached:
     return Cached(Resized(source, crop, values), max_items=cache)
 
 
-# The earlier name of `fitted`.
-Fitted = fitted
-
-
 def fold(seed: tf.Tensor, *numbers) -> tf.Tensor:
     """A new seed out of a seed int32 [2] and integers, each combination its own stream."""
     for number in numbers:

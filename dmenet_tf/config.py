@@ -38,6 +38,9 @@ class DataConfig:
     """What 255 means in the binary maps. CUHK's own files: blurred."""
     unlabelled: tuple[str, ...] = ()
     """I_R: folders of real defocused photos."""
+    max_bad: float = 0.01
+    """Share of the photos of each `labelled` folder and of `unlabelled` that may be unreadable,
+    rounded up: they are skipped and listed; more of them end the training."""
     sampler: Literal["paper", "generator"] = "paper"
     """How lenses are drawn for RGB-D scenes."""
     realism: Realism = field(default_factory=Realism)
@@ -82,7 +85,8 @@ class DataConfig:
     def _check_ranges(self):
         for name, low, high in (
             ("fixed_examples", 0, float("inf")), ("validation_crop", 0, float("inf")),
-            ("disc_share", 0, 1), ("exposure", 0, 4), ("noise", 0, 1), ("jpeg_quality", 1, 100),
+            ("max_bad", 0, 1), ("disc_share", 0, 1), ("exposure", 0, 4), ("noise", 0, 1),
+            ("jpeg_quality", 1, 100),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise ValueError(

@@ -15,7 +15,7 @@ from pathlib import Path
 import tyro
 
 from data_gen import command_line
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
 from dmenet_tf import config_file as configuration
 from dmenet_tf.config import Config
 from dmenet_tf.console import Parser, UsageError
@@ -26,7 +26,7 @@ PROG = "dmenet train"
 # Every field of the configuration is an option; `--help` shows those that people use.
 COMMON = (
     "--synthetic", "--labelled", "--labelled-names", "--labelled-validation", "--unlabelled",
-    "--crop", "--batch", "--parts", "--width", "--encoder-width", "--decoder-width",
+    "--max-bad", "--crop", "--batch", "--parts", "--width", "--encoder-width", "--decoder-width",
     "--vgg-weights", "--weights", "--lambda-sharpness", "--steps", "--learning-rate",
     "--precision", "--seed", "--checkpoint-every", "--validate-every",
 )  # fmt: skip
@@ -124,10 +124,11 @@ def _train(run: Path, resume: bool, config: Config) -> int:
     from dmenet_tf.console import quiet_native_stderr
 
     with quiet_native_stderr():
+        from dmenet_tf.training.failures import StoppedError
         from dmenet_tf.training.monitoring import NonFiniteLossError
         from dmenet_tf.training.run import train
     try:
-        train(run, config, resume)
+        trained = train(run, config, resume)
     except NonFiniteLossError as error:
         print(
             f"error: {error}\nA lower learning rate may carry it further: "
@@ -135,13 +136,13 @@ def _train(run: Path, resume: bool, config: Config) -> int:
             file=sys.stderr,
         )
         return FAILED
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StoppedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"interrupted; to continue: {PROG} --run {run} --resume", file=sys.stderr)
         return INTERRUPTED
-    return OK
+    return SKIPPED if trained.skipped else OK
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from data_gen import optics
-from data_gen.io.images import write_atomic
+from data_gen.io.atomic import write_atomic
 from data_gen.io.pixels import to_uint8
 
 # NaN gets a colour that is not in the map: it must not pass for sharp.

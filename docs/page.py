@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import dmenet_tf
-from data_gen.io.images import write_atomic
+from data_gen.io.atomic import write_atomic
 from serving import page
 from serving.web.controls import EXAMPLES
 

@@ -56,6 +56,9 @@ class FolderExamples(Source):
     def name(self, i) -> str:
         return self.pairs[i][0].stem
 
+    def paths(self, i) -> tuple[Path, ...]:
+        return self.pairs[i]
+
     def read(self, i):
         """-> image uint8 [H, W, 3], defocus float32 [H, W]."""
         image, blur_map = self.pairs[i]

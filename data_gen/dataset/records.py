@@ -16,16 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import optics
-from data_gen.dataset import folders, shards
+from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST, check_count, read_manifest
 from data_gen.dataset.maps import check_pair, decode_map, encode_map
 from data_gen.io.atomic import write_atomic
 from data_gen.io.images import DataFileError, decode_stored, encode_png
+from data_gen.io.parallel import ordered
 from data_gen.sources.base import Source
 
-# Earlier names, which `dmenet_tf.data.streams` still uses.
-is_records = shards.is_records
-open_folder, write_folder_example = folders.open_folder, folders.write_folder_example
+# Records that are shuffled together, encoded; fewer where they are large (`window_in_memory`).
+WINDOW, WINDOW_MIN, WINDOW_BYTES = 256, 16, 128 * 2**20
 
 # --- write ------------------------------------------------------------------------------------
 
@@ -89,6 +89,11 @@ class RecordIndex(Source):
         held = Counter(file for file, *_ in self._places)
         return {file: held[file] for file in self.files}
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of all records, encoded."""
+        return sum(length for _, _, length in self._places)
+
     def name(self, i) -> str:
         return self._values(i)[1]["name"].decode()
 
@@ -142,13 +147,19 @@ def read_records(folder) -> tf.data.Dataset:
     )
 
 
+def window_in_memory(datasets: Sequence[RecordIndex]) -> int:
+    """A `window` for `shuffled_records`: 256 records, or as many as 128 MB hold; at least 16."""
+    records, size = sum(map(len, datasets)), sum(dataset.size_bytes for dataset in datasets)
+    return max(WINDOW_MIN, min(WINDOW, WINDOW_BYTES * records // max(1, size)))
+
+
 def shuffled_records(
     datasets: Sequence[RecordIndex],
     seed: int,
     start: int = 0,
     counts: Sequence[int] | None = None,
     cycle: int = 8,
-    window: int = 256,
+    window: int = WINDOW,
 ) -> tf.data.Dataset:
     """The examples of datasets in an endless, shuffled order, read entirely in the graph.
 
@@ -218,6 +229,25 @@ def shuffled_records(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+
+
+def find_damaged(datasets: Sequence[RecordIndex], counts: Sequence[int]) -> None:
+    """Raises the first `DataFileError` of the first `counts` records of each dataset, if any.
+
+    TensorFlow's errors within `shuffled_records` name neither the shard nor the record.
+    """
+    for dataset in datasets:
+        for file in dataset.files:
+            try:
+                for _ in tf.data.TFRecordDataset(str(file)):
+                    pass
+            except tf.errors.OpError as error:
+                raise DataFileError(
+                    f"{file}: all records must match their checksums ({error.message})"
+                ) from error
+    for dataset, count in zip(datasets, counts, strict=True):
+        for _ in ordered(lambda i, dataset=dataset: bool(dataset.read(i)), count):
+            pass
 
 
 def _shards_to_read(datasets, counts, encodings):

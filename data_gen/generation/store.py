@@ -7,10 +7,7 @@ from pathlib import Path
 
 from data_gen.io.atomic import write_atomic
 from data_gen.io.images import DataFileError
-from data_gen.io.locks import FolderLock
 
-# Its earlier place, which `serving.export` still uses.
-Lock = FolderLock
 # Temporary names that `write_atomic` uses for files of a dataset; nothing else matches.
 _LEFT_OVER = re.compile(
     r"\.(dmenet-\d{5}-of-\d{5}\.tfrecord|\d{5,}\.(png|jsonl)|(parameters|dataset)\.json"

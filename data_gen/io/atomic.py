@@ -19,10 +19,7 @@ def write_atomic(path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(_temporary_name(path.name))
     try:
         write(temporary)
-        # Without it, a power cut may leave an empty file under the new name.
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -32,6 +29,17 @@ def _temporary_name(name: str) -> str:
     ending = f".{uuid.uuid4().hex[:8]}.tmp"
     kept = os.fsencode(name)[: NAME_BYTES_MAX - len(ending) - 1]
     return "." + kept.decode(errors="ignore") + ending
+
+
+def replace(temporary, path) -> None:
+    """Syncs a complete file to disk and renames it to `path`, replacing an earlier one.
+
+    For writers that need a temporary name of their own; all others use `write_atomic`.
+    """
+    # Without it, a power cut may leave an empty file under the new name.
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
 
 
 def write_bytes(path, data: bytes) -> None:

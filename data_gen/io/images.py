@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data_gen.io import decoding, raw
-from data_gen.io.atomic import write_atomic as write_atomic  # its earlier place
 from data_gen.io.atomic import write_bytes
 from data_gen.io.errors import DataFileError as DataFileError  # its earlier place
 from data_gen.io.formats import readable_suffixes

@@ -11,9 +11,10 @@ rendered dataset, or the binary mask (1 = blurred) of a labelled photo; each cla
 Indices run from 0 to len(source) - 1. `read` is called from many threads at once and returns the
 same arrays for the same index; it raises `DataFileError`, naming the file, if one cannot be used.
 
-Two methods are optional. The functions of the same names below call them, or fall back:
+Three methods are optional. The functions of the same names below call them, or fall back:
 
     source.origin(i)      the files of item i: a dict of paths relative to the root; else None
+    source.paths(i)       the paths of those files, a tuple; else ()
     source.read_image(i)  only the image, if that is cheaper than `read`; else `read(i)[0]`
 """
 
@@ -24,6 +25,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -51,6 +53,12 @@ def origin(source: Source, i: int) -> dict | None:
     """`source.origin(i)`, the files of an item relative to its root; None if it has none."""
     of_source = getattr(source, "origin", None)
     return of_source(i) if of_source else None
+
+
+def paths(source: Source, i: int) -> tuple[Path, ...]:
+    """`source.paths(i)`, the paths of the files of an item; () if it has none."""
+    of_source = getattr(source, "paths", None)
+    return of_source(i) if of_source else ()
 
 
 def read_image(source: Source, i: int) -> np.ndarray:
@@ -88,6 +96,10 @@ class Concat(Source):
         files = origin(self.sources[k], i)
         return files and {"root": k, **files}
 
+    def paths(self, i) -> tuple[Path, ...]:
+        k, i = self._find(i)
+        return paths(self.sources[k], i)
+
     def read_image(self, i):
         k, i = self._find(i)
         return read_image(self.sources[k], i)
@@ -116,6 +128,9 @@ class Subset(Source):
 
     def origin(self, i) -> dict | None:
         return origin(self.source, self.indices[i])
+
+    def paths(self, i) -> tuple[Path, ...]:
+        return paths(self.source, self.indices[i])
 
     def read_image(self, i):
         return read_image(self.source, self.indices[i])

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from data_gen.sources.base import Source, concat
+from data_gen.sources.base import Source
 from data_gen.sources.layouts import LAYOUTS, find_scenes
 from data_gen.sources.scene import Scene
 
 DEPTH_KINDS = ("auto", "metric", "inverse")
-# The earlier name of `base.concat`.
-join = concat
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,9 @@ class RgbdScenes(Source):
         """The scene's two files, relative to the root."""
         files = (("image", self.scenes[i].image), ("depth", self.scenes[i].depth))
         return {kind: path.relative_to(self.root).as_posix() for kind, path in files}
+
+    def paths(self, i) -> tuple[Path, ...]:
+        return self.scenes[i].image, self.scenes[i].depth
 
     def read_image(self, i):
         """-> image uint8 [H, W, 3] RGB."""

@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
 from data_gen.io import decoding, formats
-from data_gen.io.images import DataFileError, encode_png, read_bytes, write_atomic
+from data_gen.io.arrays import write_npy
+from data_gen.io.atomic import write_atomic
+from data_gen.io.images import DataFileError, encode_png, read_bytes
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
 from dmenet_tf.applications.planes import follow_edges
@@ -262,12 +264,7 @@ def without_floor(sigma_px, sharp_px: float) -> np.ndarray:
 def _write(path, result, photo_format, photo_type, source):
     """Writes a result by its type: maps and masks as they are, photos with the bits they had."""
     if path.suffix == ".npy":
-
-        def save(temporary):
-            with open(temporary, "wb") as file:  # np.save adds .npy to a name without it
-                np.save(file, result)
-
-        write_atomic(path, save)
+        write_npy(path, result)
         return
     if result.dtype != np.float32:
         data = encode_png(result)

@@ -10,6 +10,7 @@ A disc of radius r px is a circle of confusion of 2r px.
 import cv2
 import numpy as np
 
+from data_gen.io.pixels import to_display, to_linear
 from data_gen.scenes.photographs import load_texture_photographs
 from data_gen.scenes.shapes import photo_segments, random_shape, real_outlines
 from data_gen.scenes.textures import random_color_transform
@@ -18,7 +19,6 @@ MINIMUM_SIZE_PX = 32
 RADIUS_PX = (2.0, 10.0)
 # The share of the image that the object in front may cover, so that both classes can be learned.
 OBJECT_SHARE = (0.12, 0.7)
-GAMMA = 2.2
 # Mean absolute Laplacian, in 8-bit steps, below which a picture shows no blur when it is blurred.
 MINIMUM_DETAIL = 5.0
 # Keeps these random numbers apart from those of other generators with the same seed and index.
@@ -160,7 +160,7 @@ def _fill(alpha, shape, center, radius_px, angle=0.0):
 
 def _to_linear(image, highlights):
     """8-bit -> linear light; what is nearly white may be brighter than the sensor could hold."""
-    linear = np.power(image / np.float32(255.0), np.float32(GAMMA))
+    linear = to_linear(image / np.float32(255.0))
     return linear * (1.0 + np.float32(highlights) * linear**8)
 
 
@@ -169,7 +169,7 @@ def _photograph(rng, linear):
     photon, readout = 10 ** rng.uniform(-4.5, -3.2), 10 ** rng.uniform(-3.5, -2.3)
     deviation = np.sqrt(photon * np.maximum(linear, 0.0) + readout**2)
     noisy = linear + np.float32(deviation) * rng.standard_normal(linear.shape, np.float32)
-    stored = np.uint8(np.rint(np.clip(noisy, 0.0, 1.0) ** np.float32(1 / GAMMA) * 255.0))
+    stored = np.uint8(np.rint(to_display(noisy) * 255.0))
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))]
     encoded = cv2.imencode(".jpg", cv2.cvtColor(stored, cv2.COLOR_RGB2BGR), quality)[1]
     return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -6,18 +6,19 @@ Pure functions of a `seed`, int32 [2]; images [H, W, 3] float32 in [0, 1]; sizes
 import tensorflow as tf
 
 from data_gen import pipeline
+from data_gen.io.pixels import DISPLAY_GAMMA
 
 # One stream of random numbers per purpose.
 EXPOSURE, NOISE, JPEG = range(3)
 JPEG_QUALITY_MAX = 95
-GAMMA = 2.2  # of the light that a stop doubles
 
 
 def degrade(seed, image, exposure: float, noise: float, jpeg_quality: int):
     """Exposure, noise and JPEG, each in half of the images; see `DataConfig` for the amounts."""
     if exposure:
         stops = _amount(pipeline.fold(seed, EXPOSURE), -exposure, exposure)
-        image = tf.clip_by_value(image * tf.pow(2.0, stops / GAMMA), 0.0, 1.0)
+        # A stop doubles the light, not the stored value.
+        image = tf.clip_by_value(image * tf.pow(2.0, stops / DISPLAY_GAMMA), 0.0, 1.0)
     if noise:
         key = pipeline.fold(seed, NOISE)
         deviation = _amount(key, 0.0, noise)

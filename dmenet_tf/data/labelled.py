@@ -5,6 +5,7 @@ the embedded `cutouts.CutoutPhotos` does. `mask_files.py` reads masks, `name_lis
 names.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,9 @@ class LabelledPhotos:
         image, mask = self._pairs[index]
         return {"image": str(image), "mask": str(mask)}
 
+    def paths(self, index) -> tuple[Path, ...]:
+        return self._pairs[index]
+
     def read(self, index):
         """(image uint8 [H, W, 3] RGB, blurred float32 [H, W], 1 = blurred)."""
         image_path, mask_path = self._pairs[index]
@@ -82,9 +86,15 @@ class LabelledPhotos:
     def _two_valued(self) -> Mask | None:
         """The first map of the collection that has both values, which tells what one alone is."""
         if self._with_both is None:
-            masks = (read_mask(path) for _, path in self._pairs)
-            self._with_both = (next((m for m in masks if len(m.levels) == 2), None),)
+            masks = (_mask_or_none(path) for _, path in self._pairs)
+            self._with_both = (next((m for m in masks if m and len(m.levels) == 2), None),)
         return self._with_both[0]
+
+
+def _mask_or_none(path) -> Mask | None:
+    with contextlib.suppress(DataFileError):  # that is said where its own photo is read
+        return read_mask(path)
+    return None
 
 
 def _photo_folders(root):

@@ -5,106 +5,59 @@
     unlabelled  I_R: real defocused photos
 
 A batch is a pure function of (seed, step): `training_batches(..., start=step)` continues a run
-exactly. Every stream has its embedded default, so that training works with no data at all.
+exactly. `sources.py` opens what the streams draw from.
 """
 
-import math
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from data_gen import augment, optics, pipeline
-from data_gen.dataset import records
-from data_gen.sources import rgbd as sources
+from data_gen.dataset.records import shuffled_records, window_in_memory
 from dmenet_tf.config import DataConfig
-from dmenet_tf.data.cutouts import CutoutPhotos
 from dmenet_tf.data.degradation import degrade
-from dmenet_tf.data.labelled import LabelledPhotos
-from dmenet_tf.data.masks import check_polarity
-from dmenet_tf.data.unlabelled import UnlabelledPhotos, default_unlabelled
+from dmenet_tf.data.iteration import Elements
+from dmenet_tf.data.sources import Records, Streams, Synthetic, rendered_side, validation_crop
 
 SYNTHETIC, LABELLED, UNLABELLED, VALIDATION = range(4)
 # Streams of random numbers beside those of `pipeline`, which count from 0.
 SCALE, DEGRADATION, APERTURE = 100, 101, 102
-HELD_OUT_SHARE = 0.1
-EMBEDDED_LABELLED = 512
-# Embedded pictures are larger than a crop by this much, so that crops of one differ; and not so
-# small that nothing can be told apart in them.
-EMBEDDED_MARGIN, EMBEDDED_SIDE_MIN_PX = 1.25, 32
-
-
-class Synthetic(NamedTuple):
-    """A source of I_S; `ready`: its items are defocused pairs and not RGB-D scenes."""
-
-    source: object
-    ready: bool
-
-
-class Streams(NamedTuple):
-    """Open sources, each fitted to what is cut from it."""
-
-    synthetic: Synthetic
-    held_out: Synthetic
-    labelled: object
-    labelled_held_out: object | None
-    unlabelled: object
-
-
-def open_streams(config: DataConfig, seed: int) -> Streams:
-    """Opens all sources and checks them; raises on what is missing or wrong, naming the file."""
-    train, held_out, ready = _open_synthetic(config, seed)
-    labelled, labelled_held_out = _open_labelled(config, seed)
-    given = config.unlabelled
-    unlabelled = UnlabelledPhotos(*given) if given else default_unlabelled()
-
-    crop = config.crop
-
-    def fitted(source, crop=crop, cache=config.cache, values="kept"):
-        return pipeline.Fitted(source, crop, cache, values)
-
-    values = "scaled" if ready else "kept"
-    synthetic = Synthetic(fitted(train, _rendered_side(config), values=values), ready)
-    if config.fixed_examples and not ready:
-        scenes = fitted(train, _rendered_side(config), cache=16)
-        rendered = pipeline.Rendered(
-            scenes, seed, config.fixed_examples, config.sampler, config.realism
-        )
-        rendered = fitted(rendered, _rendered_side(config), values="scaled")
-        synthetic = Synthetic(rendered, ready=True)
-    return Streams(
-        synthetic,
-        Synthetic(fitted(held_out, _validation_crop(config), cache=16, values=values), ready),
-        fitted(labelled),
-        labelled_held_out,
-        fitted(_WithoutMap(unlabelled)),
-    )
 
 
 def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -> tf.data.Dataset:
     """One dict a step, from step `start` on, without end (see `trainer.py` for its keys)."""
 
-    def stream(domain, example):
+    def stream(domain, numbered, example):
         key = tf.constant([seed, domain], tf.int32)
-        dataset = tf.data.Dataset.range(start * config.batch, tf.int64.max)
-        dataset = dataset.map(
-            lambda index: example(key, index),
+        dataset = numbered.map(
+            lambda item: example(key, item),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         return dataset.batch(config.batch, drop_remainder=True)
 
-    datasets = (
-        stream(
-            SYNTHETIC,
-            lambda key, i: _varied_synthetic(streams.synthetic, key, i, config),
-        ),
-        stream(LABELLED, lambda key, i: _varied_photo(streams.labelled, key, i, config)),
-        stream(UNLABELLED, lambda key, i: _varied_photo(streams.unlabelled, key, i, config)),
+    first = start * config.batch
+    numbers = tf.data.Dataset.range(first, tf.int64.max)
+    if streams.synthetic.records:
+        stored = _shuffled(streams.synthetic.records, seed, first)
+        synthetic = stream(SYNTHETIC, stored, lambda key, item: _varied_record(key, item, config))
+    else:
+        synthetic = stream(
+            SYNTHETIC, numbers, lambda key, i: _varied_synthetic(streams.synthetic, key, i, config)
+        )
+    photos = (
+        stream(domain, numbers, lambda key, i, source=source: _varied_photo(source, key, i, config))
+        for domain, source in ((LABELLED, streams.labelled), (UNLABELLED, streams.unlabelled))
     )
-    return tf.data.Dataset.zip(datasets).map(_name_batch).prefetch(tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.zip((synthetic, *photos))
+    return batches.map(_name_batch).prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled(records: Records, seed: int, first: int) -> tf.data.Dataset:
+    """The records from number `first` on, each once an epoch, read in the graph."""
+    window = window_in_memory(records.folders)
+    return shuffled_records(records.folders, seed, first, records.counts, window=window)
 
 
 def _name_batch(synthetic, labelled, unlabelled):
@@ -143,7 +96,12 @@ def pair_example(source, key, index, crop: int, scale=None, values="kept"):
     """
     item = augment.epoch_index(pipeline.fold(key, pipeline.ORDER), index, len(source))
     image, plane = pipeline.read_pair(source, item)
-    seed, plane = pipeline.fold(key, pipeline.CROP, index), plane[..., None]
+    return _cut(key, index, image, plane[..., None], crop, scale, values)
+
+
+def _cut(key, index, image, plane, crop: int, scale, values):
+    """`pair_example` of an image and its map, at least `crop` px on their short side."""
+    seed = pipeline.fold(key, pipeline.CROP, index)
     if scale is None:
         image, plane = augment.random_crop(seed, image, plane, crop)
     else:
@@ -179,27 +137,37 @@ def _varied_photo(source, key, index, config: DataConfig):
 
 def _varied_synthetic(stream: Synthetic, key, index, config: DataConfig):
     """(image, defocus) of the running `index` at a size drawn from `config.synthetic_scale`."""
-    low, high = config.synthetic_scale
-
-    def scale(size, draw):
-        return low + (high - low) * draw
-
-    if low == 1:
-        image, plane = synthetic_example(stream, key, index, config.crop, config)
-    elif stream.ready:
+    scale = _synthetic_scale(config)
+    if stream.ready:
         image, plane = pair_example(stream.source, key, index, config.crop, scale, "scaled")
     else:
-        image, plane = synthetic_example(stream, key, index, _rendered_side(config), config)
-        draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
-        seed = pipeline.fold(key, SCALE, index, 1)
-        image, plane = _resized_crop(seed, image, plane, config.crop, scale(None, draw), "scaled")
+        image, plane = synthetic_example(stream, key, index, rendered_side(config), config)
+        if scale is not None:
+            draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
+            seed = pipeline.fold(key, SCALE, index, 1)
+            cut = image, plane, config.crop, scale(None, draw), "scaled"
+            image, plane = _resized_crop(seed, *cut)
+    return _degraded(key, index, image, config), plane
+
+
+def _varied_record(key, record: dict, config: DataConfig):
+    """As `_varied_synthetic`, of a record of `shuffled_records`."""
+    image, plane = augment.fit_to_crop(
+        record["image"], record["defocus"], rendered_side(config), values="scaled"
+    )
+    index, scale = record["number"], _synthetic_scale(config)
+    image, plane = _cut(key, index, image, plane, config.crop, scale, "scaled")
+    return _degraded(key, index, image, config), plane
+
+
+def _synthetic_scale(config: DataConfig):
+    low, high = config.synthetic_scale
+    return None if low == 1 else lambda size, draw: low + (high - low) * draw
+
+
+def _degraded(key, index, image, config: DataConfig):
     seed = pipeline.fold(key, DEGRADATION, index)
-    return degrade(seed, image, config.exposure, config.noise, config.jpeg_quality), plane
-
-
-def _rendered_side(config: DataConfig) -> int:
-    """Side in pixels of the squares from which crops of I_S are resized."""
-    return math.ceil(config.crop / config.synthetic_scale[0])
+    return degrade(seed, image, config.exposure, config.noise, config.jpeg_quality)
 
 
 def validation_set(streams: Streams, config: DataConfig, seed: int):
@@ -207,113 +175,16 @@ def validation_set(streams: Streams, config: DataConfig, seed: int):
 
     Returns (images [N, S, S, 3], defocus [N, S, S, 1]) float32.
     """
-    key, crop = tf.constant([seed, VALIDATION], tf.int32), _validation_crop(config)
+    key, crop = tf.constant([seed, VALIDATION], tf.int32), validation_crop(config)
     dataset = tf.data.Dataset.range(config.validation_examples).map(
         lambda index: synthetic_example(streams.held_out, key, index, crop, config),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    images, maps = zip(*dataset.as_numpy_iterator(), strict=True)
+    with Elements(dataset) as examples:
+        images, maps = zip(*examples, strict=True)
     return np.stack(images), np.stack(maps)
 
 
 def to_label(defocus, encoding: str):
     """`defocus` (sigma / 7), arrays or tensors -> the label of an encoding of `data_gen.optics`."""
     return optics.ENCODINGS[encoding].sigma_to_label(optics.defocus_to_sigma(defocus))
-
-
-# --- opening ---------------------------------------------------------------------------------
-
-
-class _WithoutMap:
-    """Unlabelled photos as pairs, so that they take the same path; their map is never used."""
-
-    def __init__(self, source):
-        self.source, self.name = source, source.name
-
-    def __len__(self):
-        return len(self.source)
-
-    def read(self, index):
-        image = self.source.read(index)
-        return image, np.zeros(image.shape[:2], np.float32)
-
-
-class _Part:
-    """Items `start` .. `stop` of a source."""
-
-    def __init__(self, source, start: int, stop: int):
-        self.source, self.start, self.stop = source, start, stop
-
-    def __len__(self):
-        return self.stop - self.start
-
-    def name(self, index):
-        return self.source.name(self.start + index)
-
-    def read(self, index):
-        return self.source.read(self.start + index)
-
-
-def _embedded_side(config: DataConfig) -> int:
-    largest = max(config.crop, _validation_crop(config))
-    return max(round(largest * EMBEDDED_MARGIN), EMBEDDED_SIDE_MIN_PX)
-
-
-def _validation_crop(config: DataConfig) -> int:
-    return config.validation_crop or config.crop
-
-
-def _open_synthetic(config: DataConfig, seed: int):
-    if not config.synthetic:
-        side = _embedded_side(config)
-        train = pipeline.ProceduralScenes(seed, config.procedural_scenes, side, side)
-        # Scenes of another seed share nothing with those of the training.
-        held_out = pipeline.ProceduralScenes(seed + 1, config.validation_examples, side, side)
-        return train, held_out, False
-    opened = [open_path(Path(path), config) for path in config.synthetic]
-    apart = [open_path(Path(path), config) for path in config.synthetic_validation]
-    kinds = {ready for _, ready in opened + apart}
-    if len(kinds) > 1:
-        raise ValueError(
-            "data.synthetic and data.synthetic_validation hold either RGB-D scenes or ready-made "
-            "pairs of image and map; received both: "
-            + ", ".join(config.synthetic + config.synthetic_validation)
-        )
-    if apart:
-        train, held_out = ([source for source, _ in part] for part in (opened, apart))
-        return sources.join(train), sources.join(held_out), kinds.pop()
-    train, held_out = zip(*(split_held_out(source) for source, _ in opened), strict=True)
-    held_out = [part for part in held_out if len(part)]
-    # Too few scenes to hold any out: other lenses on the same ones are all there is.
-    return sources.join(train), sources.join(held_out or train), kinds.pop()
-
-
-def open_path(path: Path, config: DataConfig):
-    if records.is_records(path):
-        return records.open_records(path), True
-    if (path / "blur_map").is_dir():
-        return records.open_folder(path, config.encoding), True
-    return sources.open_source(path, config.layout, config.depth, config.bgr_scenes), False
-
-
-def split_held_out(source):
-    # The last ones and not every tenth: neighbours in a folder often show the same room.
-    border = len(source) - round(HELD_OUT_SHARE * len(source))
-    return _Part(source, 0, border), _Part(source, border, len(source))
-
-
-def _open_labelled(config: DataConfig, seed: int):
-    if not config.labelled:
-        side = _embedded_side(config)
-        train = CutoutPhotos(seed, EMBEDDED_LABELLED, side)
-        return train, CutoutPhotos(seed + 1, config.validation_examples, side)
-
-    def opened(names):
-        return sources.join(
-            [LabelledPhotos(path, config.polarity, names) for path in config.labelled]
-        )
-
-    train = opened(config.labelled_names)
-    check_polarity(train)
-    held_out = opened(config.labelled_validation) if config.labelled_validation else None
-    return train, held_out

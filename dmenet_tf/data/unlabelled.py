@@ -34,6 +34,9 @@ class UnlabelledPhotos:
     def name(self, index):
         return self._files[index].stem
 
+    def paths(self, index) -> tuple[Path, ...]:
+        return (self._files[index],)
+
     def read(self, index):
         """image uint8 [H, W, 3] RGB."""
         return read_rgb(self._files[index])

@@ -83,7 +83,7 @@ def rendered_scenes(options: SampleOptions):
     """RGB-D scenes rendered here, or ready-made pairs as they are, of `syndof`."""
     from data_gen import pipeline
     from data_gen.sources.base import concat
-    from dmenet_tf.data import streams
+    from dmenet_tf.data import sources
 
     if not options.data:
         count, side = options.count or PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX
@@ -91,13 +91,13 @@ def rendered_scenes(options: SampleOptions):
         return _rendered(scenes, "embedded procedural scenes", options)
     given = {name: getattr(options, name) for name in ("encoding", "depth", "bgr_scenes")}
     files = SceneFiles(**{name: value for name, value in given.items() if value is not None})
-    opened, ready = zip(*(streams.open_path(path, files) for path in options.data), strict=True)
+    opened, ready = zip(*(sources.open_path(path, files) for path in options.data), strict=True)
     if len(set(ready)) > 1:
         raise ValueError(
             "--data takes either RGB-D scenes or ready-made pairs of image and map; received both"
         )
     if options.held_out:
-        opened = [streams.split_held_out(source)[1] for source in opened]
+        opened = [sources.split_held_out(source)[1] for source in opened]
     source = concat(opened)
     if any(ready):
         return _chosen(source, options), f"{_described(options)} (ready-made)"

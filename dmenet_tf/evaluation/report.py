@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from data_gen.io.images import write_atomic
+from data_gen.io.atomic import write_atomic
 from dmenet_tf.evaluation import report_pictures as pictures
 from dmenet_tf.evaluation.specification import ALWAYS_BLURRED, Figure, Protocol
 from dmenet_tf.visualization import COLOURS

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data_gen.io.images import write_atomic
+from data_gen.io.atomic import write_atomic
 from data_gen.optics import ENCODINGS
 from dmenet_tf.data.masks import AGREEMENT_MIN, check_both_classes, sharp_has_more_detail
 from dmenet_tf.evaluation.specification import Measured, Protocol, Summary

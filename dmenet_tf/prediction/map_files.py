@@ -26,7 +26,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from data_gen.io.images import DataFileError, read_bytes, write_atomic
+from data_gen.io.arrays import write_npy
+from data_gen.io.atomic import write_atomic
+from data_gen.io.images import DataFileError, read_bytes
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import PNG_KEY, SUFFIXES, TIFF_DESCRIPTION
 from dmenet_tf.visualization import (
@@ -75,7 +77,7 @@ def write_map(
             f"sigma_px must lie in [0, {top:g}]; received {sigma_px.min():g} to {sigma_px.max():g}"
         )
     if form == "npy":
-        write_atomic(path, lambda temporary: _save_npy(temporary, sigma_px))
+        write_npy(path, sigma_px)
     elif form == "tiff":
         tags = {TIFF_DESCRIPTION: metadata.to_json(), _TIFF_SOFTWARE: _software(metadata)}
         picture = Image.fromarray(sigma_px)
@@ -117,11 +119,6 @@ def colour_range(text: str) -> ColourRange | None:
     if not 0 < high_px < np.inf:
         raise ValueError(f"a range of colours must be auto, or a sigma above 0; received {text!r}")
     return ColourRange(0.0, high_px)
-
-
-def _save_npy(path, sigma_px) -> None:
-    with open(path, "wb") as file:  # np.save appends .npy to a name without it
-        np.save(file, sigma_px)
 
 
 def _write_png(path, pixels, metadata: Metadata, colours=None, sigma_px=None) -> None:

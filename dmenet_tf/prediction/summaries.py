@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data_gen.io.atomic import write_atomic
 from data_gen.io.formats import format_of
-from data_gen.io.images import write_atomic
 
 SUFFIXES = {  # of a map's formats, which `map_files.py` writes
     "colour": ".colour.png",

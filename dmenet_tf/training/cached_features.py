@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from dmenet_tf.architecture import CHANNELS_AND_COUNT, SIZE_MULTIPLE
+from dmenet_tf.data.iteration import Elements
 
 ENDS = tuple(f"conv{block}_{count}" for block, (_, count) in enumerate(CHANNELS_AND_COUNT, start=1))
 # Batch of a training step: images of a domain -> its label.
@@ -47,13 +48,15 @@ class CachedFeatures:
         forward = tf.function(lambda images: [_half(f) for f in encoder(images, training=False)])
         self.features = dict.fromkeys(DOMAINS)
         self.labels, done = {}, 0
-        for batch in batches:
-            size = min(len(batch["defocus"]), count - done)
-            for domain, label in DOMAINS.items():
-                self._store(domain, done, count, forward(batch[domain][:size]), batch[label][:size])
-            done += size
-            if done == count:
-                break
+        with Elements(batches) as elements:
+            for batch in elements:
+                size = min(len(batch["defocus"]), count - done)
+                for domain, label in DOMAINS.items():
+                    features = forward(batch[domain][:size])
+                    self._store(domain, done, count, features, batch[label][:size])
+                done += size
+                if done == count:
+                    break
 
     def _store(self, domain, at, count, features, label):
         if self.features[domain] is None:

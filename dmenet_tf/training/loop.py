@@ -5,6 +5,7 @@ nobody reads. They are checked then, and weights besides before every validation
 what is kept is finite; what went wrong is found at most `log_every` steps late.
 """
 
+import contextlib
 import signal
 import time
 
@@ -12,57 +13,109 @@ import numpy as np
 import tensorflow as tf
 
 from data_gen import optics
-from dmenet_tf.training.monitoring import check_finite
+from data_gen.io.arrays import write_npy
+from data_gen.io.atomic import write_text
+from dmenet_tf.data.iteration import Elements
+from dmenet_tf.data.sources import Streams
+from dmenet_tf.training.failures import StoppedError, explain
+from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
 from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 
 IMAGES_SHOWN = 6
 TOTALS = ("L_g", "L_d")
+SKIPPED_FILE = "skipped.txt"  # photos that could not be read, one a line
 
 
 class Loop:
     """Steps, and what happens between them."""
 
-    def __init__(self, run, config, trainer, checkpoints, monitor, validation):
-        self.run_dir, self.config, self.trainer = run, config, trainer
+    def __init__(self, run, config, streams: Streams, trainer, checkpoints, monitor, validation):
+        self.run_dir, self.config, self.streams, self.trainer = run, config, streams, trainer
         self.checkpoints, self.monitor, self.validation = checkpoints, monitor, validation
         self.weights = loss_weights(config.loss)
+        self._skipped_file, self._told = run / SKIPPED_FILE, set()
+        # A resumed run adds to what it skipped before.
+        listed = self._skipped_file.read_text("utf-8") if self._skipped_file.exists() else ""
+        self.skipped = dict.fromkeys(listed.splitlines())
 
     def run(self, batches, start: int) -> dict[str, float]:
-        training = self.config.training
+        """Trains on `batches`, which begin at step `start`; returns the last validation's figures.
+
+        Raises, the state being saved: KeyboardInterrupt; StoppedError for what a file, the disk or
+        TensorFlow does not allow. NonFiniteLossError saves nothing.
+        """
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind saves
-        step, before, logged = start, time.monotonic(), start
         try:
-            for batch in batches.take(training.steps - start):
-                report = self._update(batch, step)
-                step += 1
-                last = step == training.steps
-                log, validate, save = (
-                    last or step % every == 0
-                    for every in (
-                        training.log_every, training.validate_every, training.checkpoint_every
-                    )
-                )  # fmt: skip
-                if log or validate or save:
-                    report = {name: float(value) for name, value in report.items()}
-                    check_finite(step, report, self.checkpoints.latest)
-                if log:
-                    now = time.monotonic()
-                    self._log(step, report, (step - logged) / (now - before))
-                    before, logged = now, step
-                if validate or save:  # a finite loss may still have had a gradient that was not
-                    check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
-                if validate:
-                    predicted, figures = self._validate(step, batch)
-                if save:
-                    self.checkpoints.save()
+            with Elements(batches.take(self.config.training.steps - start)) as elements:
+                predicted, figures = self._steps(elements, start)
+            self._finish(predicted, figures)
         except KeyboardInterrupt:
             # Between the two, the trainer's own counter says which updates were completed.
-            check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
+            self._check_weights()
             self.checkpoints.save()
             raise
-        self._finish(predicted, figures)
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            kept = self._keep_state()
+            raise StoppedError(f"{explain(error, self.streams)}; {kept}") from error
+        finally:
+            self._list_skipped()
         return figures
+
+    def _steps(self, batches, step: int) -> tuple[np.ndarray, dict[str, float]]:
+        training, before, logged = self.config.training, time.monotonic(), step
+        for batch in batches:
+            report = self._update(batch, step)
+            step += 1
+            last = step == training.steps
+            log, validate, save = (
+                last or step % every == 0
+                for every in (
+                    training.log_every, training.validate_every, training.checkpoint_every
+                )
+            )  # fmt: skip
+            if log or validate or save:
+                report = {name: float(value) for name, value in report.items()}
+                check_finite(step, report, self.checkpoints.latest)
+            if log:
+                now = time.monotonic()
+                self._log(step, report, (step - logged) / (now - before))
+                self._list_skipped()
+                before, logged = now, step
+            if validate or save:  # a finite loss may still have had a gradient that was not
+                self._check_weights()
+            if validate:
+                predicted, figures = self._validate(step, batch)
+            if save:
+                self.checkpoints.save()
+        return predicted, figures
+
+    def _check_weights(self) -> None:
+        step = int(self.trainer.step)
+        check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
+
+    def _keep_state(self) -> str:
+        """Saves after an error, if that is possible; says what is kept."""
+        try:
+            self._check_weights()
+            self.checkpoints.save()
+        except (NonFiniteLossError, OSError, tf.errors.OpError):
+            latest = self.checkpoints.latest
+            return f"the last checkpoint is kept: {latest}" if latest else "nothing is saved yet"
+        step = int(self.trainer.step)
+        return f"step {step} is saved; to continue: dmenet train --run {self.run_dir} --resume"
+
+    def _list_skipped(self) -> None:
+        """Names photos that were newly found to be unreadable, and lists all of them in a file."""
+        found = [problem for problem in self.streams.skipped if problem not in self._told]
+        if not found:
+            return
+        for problem in found:
+            self.monitor.note(f"skipped: {problem}")
+        self._told.update(found)
+        self.skipped.update(dict.fromkeys(found))
+        with contextlib.suppress(OSError):  # a full disk stops the next checkpoint, which says so
+            write_text(self._skipped_file, "".join(f"{line}\n" for line in self.skipped))
 
     def _update(self, batch, step: int) -> dict[str, tf.Tensor]:
         trainer = self.trainer
@@ -132,8 +185,10 @@ class Loop:
         shown = slice(IMAGES_SHOWN)
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
         save_panel(picture, validation.images[shown], *maps)
-        np.save(self.run_dir / "maps.npy", predicted)
+        write_npy(self.run_dir / "maps.npy", predicted)
         share = figures["mse_of_constant"]
+        if self.skipped:
+            print(f"unreadable photos that were skipped: {len(self.skipped)}, {self._skipped_file}")
         print(
             f"held-out MSE {figures['mse']:.5f}, {share:.1%} of the best constant map's "
             f"{validation.constant_mse:.5f}\n"

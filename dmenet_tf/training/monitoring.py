@@ -13,12 +13,12 @@ readers disagree on how they recognise a restart: the fast one drops a tag's lat
 that tag comes again, the Python one only on a second SessionLog START. So both files and readers
 are served: old event files are cut at the checkpoint, and every start writes a START event.
 
-Pictures are made by `pictures.py`, which states their shapes.
+Pictures are made by `visualization.py`, which states their shapes.
 """
 
+import contextlib
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -26,6 +26,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
+from data_gen.io import atomic
 from dmenet_tf.visualization import panel
 
 PLAIN_LINE_EVERY_S = 30.0
@@ -91,15 +92,18 @@ class Monitor:
     def __enter__(self) -> "Monitor":
         return self
 
-    def __exit__(self, *exc_info) -> None:
-        self.close()
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            self.close()
+        except (OSError, tf.errors.OpError):
+            if error is None:  # on a full disk, what came first says more
+                raise
 
     def close(self) -> None:
-        self._events.close()
-        self._losses.close()
-        self._validation.close()
-        if self._console:
-            self._console.close()
+        with contextlib.ExitStack() as files:
+            for opened in (self._console, self._validation, self._losses, self._events):
+                if opened:
+                    files.callback(opened.close)
 
     def log_step(
         self,
@@ -140,6 +144,11 @@ class Monitor:
         if self._console:
             figures = "  ".join(f"{name} {value:.5g}" for name, value in metrics.items())
             self._console.line(f"validation at step {step}: {figures}")
+
+    def note(self, text: str) -> None:
+        """Shows a line above the progress."""
+        if self._console:
+            self._console.line(text)
 
     def log_images(
         self, step: int, image, predicted, truth=None, sharpness=None, name: str = "examples"
@@ -190,9 +199,7 @@ def _continue_lines(path: Path, first_step: int):
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1)
             if _step_of(line, path, number) < first_step
         )
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(kept, encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write_text(path, kept)
     return path.open("a", encoding="utf-8", buffering=1)
 
 
@@ -223,7 +230,7 @@ def _cut_events(path: Path, first_step: int) -> None:
     with tf.io.TFRecordWriter(str(temporary)) as writer:
         for record in kept:
             writer.write(record)
-    os.replace(temporary, path)
+    atomic.replace(temporary, path)
 
 
 # --- console ----------------------------------------------------------------------------------

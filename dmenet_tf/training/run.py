@@ -1,17 +1,24 @@
 """A run: its folder, what is built for it, and the loop until it is trained."""
 
+import contextlib
+import functools
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from filelock import FileLock, Timeout
+from tqdm import tqdm
 
+from data_gen.io.locks import FolderLock
 from dmenet_tf import config_file as configuration
 from dmenet_tf.config import Config
+from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
+from dmenet_tf.data.iteration import Elements
 from dmenet_tf.networks import balance_features
 from dmenet_tf.training.cached_features import CachedFeatures, split
+from dmenet_tf.training.failures import explained
 from dmenet_tf.training.loop import Loop
 from dmenet_tf.training.monitoring import Monitor
 from dmenet_tf.training.trainer import Networks, Trainer, build_networks
@@ -23,36 +30,45 @@ from dmenet_tf.weights.shipped import shipped_weights
 
 # Enough crops for the strength of a channel, few enough for the features to fit into memory.
 BALANCED_BATCHES, BALANCED_IMAGES = 8, 32
-LOCK_FILE = ".lock"
 
 
-def train(run: Path, config: Config, resume: bool = False) -> dict[str, float]:
-    """Trains to `config.training.steps` and returns the last validation's figures.
+class Trained(NamedTuple):
+    """The last validation's figures, and what was wrong with each photo that was skipped."""
+
+    figures: dict[str, float]
+    skipped: tuple[str, ...] = ()
+
+
+def train(run: Path, config: Config, resume: bool = False) -> Trained:
+    """Trains to `config.training.steps`.
 
     Writes `run`: config.json, checkpoints/, best/, losses.jsonl, validation.jsonl, TensorBoard
-    events and maps.png. Raises before any work for a folder that holds another run or is in use,
-    bad options or bad data; NonFiniteLossError when a loss becomes NaN; KeyboardInterrupt, after
-    saving, when interrupted.
+    events, maps.png and, where photos could not be read, skipped.txt. Raises before any work for a
+    folder that holds another run or is in use, bad options or bad data; NonFiniteLossError when a
+    loss becomes NaN; after saving, StoppedError for an error of a file, the disk or TensorFlow and
+    KeyboardInterrupt when interrupted.
     """
-    _prepare_folder(run, config, resume)
-    lock = FileLock(run / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BlockingIOError(
-            f"a run is trained by one process at a time; {run} is in use by another"
-        ) from None
-    with lock:
+    if resume:  # where there is no run, the lock shall not make a folder
+        _check_folder(run, config, resume)
+    with _no_empty_folder(run), FolderLock(run):
+        _check_folder(run, config, resume)
         return _train(run, config, resume)
 
 
-def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
+def _train(run: Path, config: Config, resume: bool) -> Trained:
     training = config.training
     _set_up_keras(training)
     # A run that was interrupted before its first checkpoint begins anew.
     resume = resume and tf.train.latest_checkpoint(str(run / LATEST)) is not None
     config, networks = _build_networks(config, resume)
-    streams = datasets.open_streams(config.data, training.seed)
+    progress = functools.partial(tqdm, desc="checking files", leave=False, disable=None)
+    streams = sources.open_streams(config.data, training.seed, progress)
+    with explained(streams):
+        return _train_on(streams, run, config, networks, resume)
+
+
+def _train_on(streams, run: Path, config: Config, networks: Networks, resume: bool) -> Trained:
+    training = config.training
     if training.best_by == "photos" and streams.labelled_held_out is None:
         raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
     if config.network.balance_features and not (resume or config.network.weights):
@@ -66,7 +82,7 @@ def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
     configuration.save(config, run / configuration.FILE)
     if start >= training.steps:
         print(f"{run} is at step {start} of {training.steps}: nothing left to train")
-        return {}
+        return Trained({})
     images, defocus = datasets.validation_set(streams, config.data, training.seed)
     encoding = config.network.label_encoding
     held_out = images, datasets.to_label(defocus, encoding)
@@ -80,8 +96,9 @@ def _train(run: Path, config: Config, resume: bool) -> dict[str, float]:
     )
     with Monitor(run, training.steps, start) as monitor:
         monitor.log_config((run / configuration.FILE).read_text(encoding="utf-8"))
-        loop = Loop(run, config, trainer, checkpoints, monitor, validation)
-        return loop.run(batches, start)
+        loop = Loop(run, config, streams, trainer, checkpoints, monitor, validation)
+        figures = loop.run(batches, start)
+    return Trained(figures, tuple(loop.skipped))
 
 
 def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
@@ -113,19 +130,33 @@ def _cached_batches(model, streams, config: Config, start: int):
 
 def _balance_features(model, batches) -> None:
     """Balances B's features by the first crops of both domains."""
-    first = [tf.concat([b["synthetic"], b["labelled"]], 0) for b in batches.take(BALANCED_BATCHES)]
+    with Elements(batches.take(BALANCED_BATCHES)) as elements:
+        first = [tf.concat([batch["synthetic"], batch["labelled"]], 0) for batch in elements]
     balance_features(model, tf.concat(first, axis=0)[:BALANCED_IMAGES])
 
 
-def _prepare_folder(run: Path, config: Config, resume: bool) -> None:
+@contextlib.contextmanager
+def _no_empty_folder(run: Path):
+    """Removes, after the block, those of the folders missing before it that are empty."""
+    missing = [folder for folder in (run, *run.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty: it holds the run
+            for folder in missing:
+                folder.rmdir()
+
+
+def _check_folder(run: Path, config: Config, resume: bool) -> None:
     saved = run / configuration.FILE
     if not resume:
         if saved.exists():
             raise FileExistsError(
                 f"a new run needs a new folder; {run} holds a run: add --resume to continue it"
             )
-        run.mkdir(parents=True, exist_ok=True)
         return
+    if not saved.is_file():
+        raise FileNotFoundError(f"a run to resume must hold {saved.name}; received {run}")
     before = configuration.load(saved)
     if (before.network, before.loss) != (config.network, config.loss):
         raise ValueError(

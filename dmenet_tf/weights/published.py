@@ -21,7 +21,7 @@ import zlib
 
 import numpy as np
 
-from data_gen.io.images import write_atomic
+from data_gen.io.atomic import write_atomic
 from data_gen.optics import ENCODINGS
 from dmenet_tf.networks.layers import scaled
 

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
+from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.trainer import REAL, Trainer, build_networks
@@ -28,7 +29,7 @@ BATCHES = 24
 def main():
     config = PRESETS["demo"].config
     data = replace(config.data, fixed_examples=0)  # every example rendered anew
-    streams = datasets.open_streams(data, 0)
+    streams = sources.open_streams(data, 0)
     batches = iter(datasets.training_batches(streams, data, 0))
     trainer = Trainer(build_networks(config.network), config.loss, config.training, 1000)
     batch = next(batches)

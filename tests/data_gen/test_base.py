@@ -1,5 +1,7 @@
 """Sources: the protocol, and what combines them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from data_gen.sources.base import (
     Subset,
     concat,
     origin,
+    paths,
     read_image,
 )
 from data_gen.sources.rgbd import RgbdScenes
@@ -144,6 +147,9 @@ def test_files_and_images_are_found_through_every_combination():
         def origin(self, index):
             return {"image": f"{index}.png"}
 
+        def paths(self, index):
+            return (Path(f"{index}.png"),)
+
         def read_image(self, index):
             return np.full((1, 1, 3), index, np.uint8)
 
@@ -152,6 +158,8 @@ def test_files_and_images_are_found_through_every_combination():
         assert origin(Cached(wrapped, max_items=1), 1) == {"image": "1.png"}
     assert origin(concat([source, source]), 4) == {"root": 1, "image": "1.png"}
     assert origin(Counting(1, 1), 0) is None
+    assert paths(concat([source, Subset(source, (2, 1))]), 4) == (Path("1.png"),)
+    assert paths(concat([Counting(1, 1)]), 0) == ()
     assert read_image(concat([source, Subset(source, (2, 1))]), 4)[0, 0, 0] == 1
     assert source.reads == 0
     assert read_image(Counting(2, 2), 1)[0, 0, 0] == 101

@@ -1,5 +1,6 @@
 """One writer of a folder at a time."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from data_gen.io.images import DataFileError
-from data_gen.io.locks import FolderLock
+from data_gen.io.locks import HOLDER, FolderLock
 from tests.support.paths import ROOT
 
 
 def test_one_writer_at_a_time(tmp_path):
-    one_at_a_time = pytest.raises(DataFileError, match="only one program at a time")
+    one_at_a_time = pytest.raises(
+        DataFileError, match=f"only one program at a time.*another one does, process {os.getpid()}$"
+    )
     with FolderLock(tmp_path), one_at_a_time, FolderLock(tmp_path):
         pass
     with FolderLock(tmp_path):
@@ -33,13 +36,25 @@ def test_a_killed_writer_leaves_no_lock(tmp_path):
         cwd=ROOT,
     )
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(DataFileError, match="another one does"), FolderLock(tmp_path):
+    named = pytest.raises(DataFileError, match=f"another one does, process {process.pid}$")
+    with named, FolderLock(tmp_path):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
     with FolderLock(tmp_path):
         pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_holder_that_has_not_yet_named_itself(tmp_path):
+    with FolderLock(tmp_path):
+        for name in (None, "half a na"):
+            (tmp_path / HOLDER).unlink(missing_ok=True)
+            if name:
+                (tmp_path / HOLDER).write_text(name)
+            with pytest.raises(DataFileError, match="another one does$"), FolderLock(tmp_path):
+                pass
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

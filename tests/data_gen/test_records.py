@@ -239,6 +239,43 @@ def test_a_stream_of_several_datasets_and_of_a_part_of_each(tmp_path):
         records.shuffled_records(datasets, 0, counts=[0, 0])
 
 
+def test_a_window_holds_so_many_records_or_so_many_bytes(tmp_path, opened, monkeypatch):
+    assert opened.size_bytes == sum(
+        len(record.numpy())
+        for file in opened.files
+        for record in tf.data.TFRecordDataset(str(file))
+    )
+    assert records.window_in_memory([opened]) == records.WINDOW == 256
+    monkeypatch.setattr(records, "WINDOW_BYTES", 20 * opened.size_bytes // len(opened))
+    assert 19 <= records.window_in_memory([opened, opened]) <= 20
+    monkeypatch.setattr(records, "WINDOW_BYTES", 1)
+    assert records.window_in_memory([opened]) == records.WINDOW_MIN == 16
+
+
+def test_damage_is_found_and_named(tmp_path, opened):
+    records.find_damaged([opened, opened], [len(opened), 0])
+    file = opened.files[0]
+    data, (offset, length) = bytearray(file.read_bytes()), next(shards.scan(file))
+    data[offset + length // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DataFileError, match=f"{file.name}: all records must match their checksums"):
+        records.find_damaged([opened], [len(opened)])
+
+
+def test_records_that_were_written_damaged_are_named(tmp_path):
+    """Their checksums are right; their maps are not."""
+    examples = [make_example(i, "released") for i in range(3)]
+    values = [records.record_values(example, "released") for example in examples]
+    values[1]["defocus_map"] = values[1]["defocus_map"][:-20]
+    path = tmp_path / shards.shard_name(0, 1)
+    shards.write_records(path, map(shards.serialize, values))
+    manifest.write_manifest(tmp_path, "released", 3)
+    opened = records.open_records(tmp_path)
+    records.find_damaged([opened], [1])
+    with pytest.raises(DataFileError, match=f"{path.name}, record at byte"):
+        records.find_damaged([opened], [2])
+
+
 def test_a_stream_needs_no_python_and_checks_what_it_reads(tmp_path, opened):
     spec = records.shuffled_records([opened], 0).element_spec
     assert spec["image"].shape.as_list() == [None, None, 3] and spec["number"].dtype == tf.int64

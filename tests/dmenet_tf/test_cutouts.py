@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data_gen.io.pixels import DISPLAY_GAMMA
 from data_gen.scenes.shapes import Shape
 from dmenet_tf.data import cutouts
 
@@ -94,7 +95,7 @@ def test_camera_stores_gamma_with_little_noise():
 def test_linear_light_and_back():
     ramp = np.arange(256, dtype=np.uint8)[None]
     linear = cutouts._to_linear(ramp, highlights=0.0)
-    np.testing.assert_array_equal(np.rint(linear ** (1 / cutouts.GAMMA) * 255), ramp)
+    np.testing.assert_array_equal(np.rint(linear ** (1 / DISPLAY_GAMMA) * 255), ramp)
     # Highlights: white becomes 1 + 2 times as bright, middle grey (0.218 linear) hardly changes.
     bright = cutouts._to_linear(ramp, highlights=2.0)
     assert bright[0, 255] == pytest.approx(3.0)

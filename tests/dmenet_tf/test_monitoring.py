@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -118,6 +120,22 @@ def test_a_resumed_log_has_neither_gap_nor_duplicate(tmp_path):
     assert steps["loss/data"] == steps["train/learning_rate"] == list(range(1, 9))
     assert (steps["validation/mse"], steps["images/examples"]) == ([3, 6], [6])
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_what_a_resume_rewrites_is_on_the_disk_before_it_has_the_name(tmp_path, monkeypatch):
+    with Monitor(tmp_path, total_steps=2, console=False) as monitor:
+        log(monitor, 2)
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def renamed(source, target):
+        assert "tfevents" not in Path(source).name  # TensorBoard would read it
+        done.append(Path(target).name.split(".")[0])
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("synced"), fsync(file)))
+    monkeypatch.setattr(os, "replace", renamed)
+    Monitor(tmp_path, total_steps=2, start_step=1, console=False).close()
+    assert done == ["synced", "events", "synced", "losses", "synced", "validation"]
 
 
 def test_what_lies_before_the_checkpoint_is_not_rewritten(tmp_path):

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from data_gen import __main__ as data_gen_command
 from data_gen import optics
-from data_gen.dataset import records
+from data_gen.dataset import folders, records
 from dmenet_tf.config import DataConfig
+from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
 
 SMALL = DataConfig(crop=32, batch=2, procedural_scenes=20, validation_examples=3)
@@ -19,7 +20,7 @@ KEYS = {"synthetic": 3, "defocus": 1, "labelled": 3, "blurred": 1, "unlabelled":
 
 
 def batches(config, start, count, seed=0):
-    streams = datasets.open_streams(config, seed)
+    streams = sources.open_streams(config, seed)
     dataset = datasets.training_batches(streams, config, seed, start)
     return list(dataset.take(count).as_numpy_iterator())
 
@@ -40,10 +41,10 @@ def test_embedded_defaults_and_exact_continuation():
 
 
 def test_validation_examples_are_held_out_and_the_same_for_every_run():
-    streams = datasets.open_streams(SMALL, 0)
+    streams = sources.open_streams(SMALL, 0)
     images, defocus = datasets.validation_set(streams, SMALL, 0)
     assert images.shape == (3, 32, 32, 3) and defocus.shape == (3, 32, 32, 1)
-    again, _ = datasets.validation_set(datasets.open_streams(SMALL, 0), SMALL, 0)
+    again, _ = datasets.validation_set(sources.open_streams(SMALL, 0), SMALL, 0)
     np.testing.assert_array_equal(images, again)
     trained_on = {streams.synthetic.source.name(i) for i in range(len(streams.synthetic.source))}
     assert not trained_on & {
@@ -53,7 +54,7 @@ def test_validation_examples_are_held_out_and_the_same_for_every_run():
 
 def test_a_fixed_set_of_examples_is_rendered_once():
     config = replace(SMALL, fixed_examples=3, validation_crop=48)
-    streams = datasets.open_streams(config, 0)
+    streams = sources.open_streams(config, 0)
     assert streams.synthetic.ready and len(streams.synthetic.source) == 3
     pairs = [streams.synthetic.source.read(i) for i in range(3)]
     assert streams.synthetic.source.read(1)[0] is pairs[1][0]
@@ -80,7 +81,7 @@ def rgbd(tmp_path):
 
 
 def test_rgbd_folders_hold_out_their_last_tenth(rgbd):
-    streams = datasets.open_streams(replace(SMALL, synthetic=(str(rgbd),)), 0)
+    streams = sources.open_streams(replace(SMALL, synthetic=(str(rgbd),)), 0)
     assert not streams.synthetic.ready
     held_out = [streams.held_out.source.name(i) for i in range(len(streams.held_out.source))]
     assert held_out == ["scene18", "scene19"] and len(streams.synthetic.source) == 18
@@ -92,12 +93,12 @@ def test_ready_made_pairs(tmp_path, layout):
     options = ["--count", "10", "--crop", "48", "--layout", layout]
     assert data_gen_command.main(["--out", str(out), *options]) == 0
     config = replace(SMALL, synthetic=(str(out),))
-    streams = datasets.open_streams(config, 0)
+    streams = sources.open_streams(config, 0)
     assert streams.synthetic.ready
     assert len(streams.synthetic.source) == 9 and len(streams.held_out.source) == 1
     batch = batches(config, 0, 1)[0]
     # The crops are cut out of the stored pairs, pixel by pixel, flipped or turned together.
-    opened = records.open_records(out) if layout == "records" else records.open_folder(out)
+    opened = records.open_records(out) if layout == "records" else folders.open_folder(out)
     stored = [opened.read(i) for i in range(len(opened))]
     values = {np.float32(v) for _, defocus in stored for v in np.unique(defocus)}
     assert set(np.unique(batch["defocus"])) <= values
@@ -107,16 +108,16 @@ def test_rgbd_and_ready_made_do_not_mix(tmp_path, rgbd):
     out = tmp_path / "syndof"
     assert data_gen_command.main(["--out", str(out), "--count", "1", "--crop", "32"]) == 0
     with pytest.raises(ValueError, match="either RGB-D scenes or ready-made pairs.*received both"):
-        datasets.open_streams(replace(SMALL, synthetic=(str(rgbd), str(out))), 0)
+        sources.open_streams(replace(SMALL, synthetic=(str(rgbd), str(out))), 0)
 
 
 def test_a_map_in_the_wrong_encoding_names_its_file(tmp_path):
     root = tmp_path / "syndof"
     for i in range(3):
         image, sigma = np.zeros((40, 40, 3), np.uint8), np.full((40, 40), 6.9)
-        records.write_folder_example(root, f"{i}", image, sigma, "released")
+        folders.write_folder_example(root, f"{i}", image, sigma, "released")
     config = replace(SMALL, synthetic=(str(root),), encoding="generator")
-    streams = datasets.open_streams(config, 0)
+    streams = sources.open_streams(config, 0)
     with pytest.raises(ValueError, match=r"blur_map/0.png.*'generator' encoding holds.*up to 70"):
         streams.synthetic.source.read(0)
     # And from inside the pipeline.
@@ -146,7 +147,7 @@ def test_labelled_photos_split_by_number(labelled):
         labelled_names="0001-0009",
         labelled_validation="0010-0012",
     )
-    streams = datasets.open_streams(config, 0)
+    streams = sources.open_streams(config, 0)
     assert len(streams.labelled) == 9 and len(streams.labelled_held_out) == 3
     batch = batches(config, 0, 1)[0]
     # The blurred side has less detail in every crop that holds both.
@@ -159,7 +160,7 @@ def test_labelled_photos_split_by_number(labelled):
 def test_inverted_polarity_is_refused(labelled):
     config = replace(SMALL, labelled=(str(labelled),), polarity="sharp")
     with pytest.raises(ValueError, match="polarity"):
-        datasets.open_streams(config, 0)
+        sources.open_streams(config, 0)
 
 
 @pytest.mark.parametrize("option", ["synthetic", "labelled", "unlabelled"])
@@ -169,7 +170,7 @@ def test_missing_and_empty_folders_are_named(tmp_path, option):
         if name == "empty":
             folder.mkdir()
         with pytest.raises((OSError, ValueError), match=name):
-            datasets.open_streams(replace(SMALL, **{option: (str(folder),)}), 0)
+            sources.open_streams(replace(SMALL, **{option: (str(folder),)}), 0)
 
 
 def test_enlarged_photos_have_room_for_a_crop(tmp_path):
@@ -242,6 +243,6 @@ def test_held_out_scenes_may_be_named(rgbd, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(rgbd, other)
     config = replace(SMALL, synthetic=(str(rgbd),), synthetic_validation=(str(other),))
-    streams = datasets.open_streams(config, 0)
+    streams = sources.open_streams(config, 0)
     train, held_out = (len(part.source) for part in (streams.synthetic, streams.held_out))
-    assert train == held_out == len(datasets.open_path(rgbd, config)[0])
+    assert train == held_out == len(sources.open_path(rgbd, config)[0])

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from filelock import FileLock
 
 from data_gen.exit_codes import INTERRUPTED
+from data_gen.io.locks import FolderLock
 from dmenet_tf import config_file as configuration
 from dmenet_tf import train
 from dmenet_tf.presets import PRESETS
@@ -66,7 +66,7 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_what_it_promises(finished):
     run, done = finished
-    files = {path.name for path in run.iterdir() if path.name != ".lock"}
+    files = {path.name for path in run.iterdir()}
     names = {name for name in files if "tfevents" not in name}
     assert names == {
         "config.json", "checkpoints", "best", "losses.jsonl", "validation.jsonl",
@@ -203,9 +203,13 @@ def test_a_folder_with_a_run_is_not_overwritten(finished, capsys):
 
 def test_one_process_a_run(finished, capsys):
     run, _ = finished
-    with FileLock(run / run_module.LOCK_FILE):
-        assert train.main(["--run", str(run), "--resume", "--steps", "7"]) == 1
-    assert "one process at a time" in capsys.readouterr().err
+    before = sorted(path.name for path in run.iterdir())
+    with FolderLock(run):
+        for options in (["--resume", "--steps", "7"], ["--preset", "tiny"]):
+            assert train.main(["--run", str(run), *options]) == 1
+    for line in capsys.readouterr().err.splitlines():
+        assert f"{run}: only one program at a time" in line and f"process {os.getpid()}" in line
+    assert sorted(path.name for path in run.iterdir()) == before
 
 
 def test_photos_that_decide_must_be_there(tmp_path, labelled, capsys):
@@ -268,7 +272,7 @@ def test_missing_data_is_an_error_before_any_work(tmp_path, capsys, option):
     missing = str(tmp_path / "missing")
     code = train.main(["--preset", "tiny", "--run", str(tmp_path / "run"), option, missing])
     assert code == 1 and "missing" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "config.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_real_files(tmp_path, shared):
