@@ -9,6 +9,8 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.training.cached_features import CachedFeatures, split
 from tests.support.training import make_batch, make_trainer
 
+pytestmark = pytest.mark.process  # it trains
+
 
 @pytest.fixture(scope="module")
 def model():

@@ -9,6 +9,8 @@ from dmenet_tf.presets import PRESETS
 from dmenet_tf.weights.checkpoints import Checkpoints, load_blur_estimation
 from tests.support.training import make_batch, make_trainer
 
+pytestmark = pytest.mark.process  # it trains
+
 
 def state_of(trainer):
     parts = [m for m in trainer.networks if m is not None]

@@ -11,6 +11,8 @@ from dmenet_tf.networks.blur_estimation import encoder_layers
 from dmenet_tf.training.trainer import AUXILIARY, loss_weights
 from tests.support.training import LAMBDAS, TRAINING, make_batch, make_trainer
 
+pytestmark = pytest.mark.process  # it trains
+
 
 @pytest.fixture(autouse=True)
 def float32_after():

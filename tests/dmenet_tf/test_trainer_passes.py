@@ -10,6 +10,8 @@ from dmenet_tf.training import keras_versions, losses
 from dmenet_tf.training.trainer import AUXILIARY, REAL
 from tests.support.training import LAMBDAS, make_batch, make_trainer
 
+pytestmark = pytest.mark.process  # it trains
+
 
 def two_separate_passes(trainer, batch):
     """What one step must equal, written out: B runs anew for each network's update."""
