@@ -1,11 +1,8 @@
 """python -m dmenet_tf.evaluate and its engine: files, cache, resume, refusals."""
 
 import csv
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -293,30 +290,3 @@ def test_refusals(arguments, message, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert re.search(message, error)
-
-
-@pytest.mark.process
-def test_help_fits_a_screen_and_neither_it_nor_an_error_waits_for_tensorflow():
-    code = """
-import sys
-from dmenet_tf import evaluate
-for line in sys.argv[1:]:
-    try:
-        print("code", evaluate.main(line.split()))
-    except SystemExit as stop:
-        print("code", stop.code)
-print("tensorflow" in sys.modules)
-"""
-    lines = ["--help", "--protocol cuhk --data nowhere", "--protocol cuhk --weigths a"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *lines],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "100"},
-    )
-    assert done.stdout.endswith("False\n"), done.stderr
-    assert re.findall(r"^code (.*)", done.stdout, re.MULTILINE) == ["0", "1", "2"]
-    shown = done.stdout.partition("code")[0]
-    assert len(shown.splitlines()) <= 41 and "runs/BDCS" in shown
-    assert shown.startswith("usage: dmenet evaluate")
-    assert "unknown option --weigths; did you mean --weights?" in done.stderr
