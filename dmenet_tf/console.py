@@ -5,8 +5,9 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 
-from data_gen.command_line import unknown_name
+from data_gen import command_line, exit_codes
 
 
 @contextlib.contextmanager
@@ -39,6 +40,19 @@ def note(line: str) -> None:
 
 class UsageError(ValueError):
     """The command line is wrong: exit code `data_gen.exit_codes.USAGE`."""
+
+
+def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """`data_gen.command_line.run`, and the exit code `USAGE` after a `UsageError`."""
+
+    def checked():
+        try:
+            return work()
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return exit_codes.USAGE
+
+    return command_line.run(checked, interrupted)
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,4 +118,4 @@ class Parser(argparse.ArgumentParser):
             for option, action in self._option_string_actions.items()
             if action.help is not argparse.SUPPRESS
         ]
-        return unknown_name("option", word, shown, self.prog)
+        return command_line.unknown_name("option", word, shown, self.prog)

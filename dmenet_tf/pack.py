@@ -12,8 +12,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
-from dmenet_tf.console import Parser, UsageError, quiet_native_stderr
+from data_gen.exit_codes import OK
+from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
 from dmenet_tf.environment import prepare
 
 SUFFIX = ".npz"
@@ -41,19 +41,7 @@ def build_parser() -> Parser:
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     prepare()
-    try:
-        options = _parse(argv)
-        _pack(options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except (OSError, ValueError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return INTERRUPTED
-    return OK
+    return run(lambda: _pack(_parse(argv)), "interrupted; nothing was written")
 
 
 def _parse(argv) -> argparse.Namespace:
@@ -65,7 +53,7 @@ def _parse(argv) -> argparse.Namespace:
     return options
 
 
-def _pack(options) -> None:
+def _pack(options) -> int:
     for path in options.weights:
         if not Path(path).exists():
             raise FileNotFoundError(
@@ -86,6 +74,7 @@ def _pack(options) -> None:
         f"wrote {options.out} ({options.out.stat().st_size / 2**20:.1f} MiB): model "
         f"{written.identity}, {written.encoding}, max side {written.recommended_side or 'full'}"
     )
+    return OK
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ import json
 import sys
 from pathlib import Path
 
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.exit_codes import FAILED, OK
 from data_gen.installation import not_installed
 from dmenet_tf import environment
-from dmenet_tf.console import Parser, UsageError, quiet_native_stderr
+from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
 from dmenet_tf.weights.shipped import shipped_weights
 from serving import contract
 from serving.exporting.checks import check_side, check_version
@@ -51,27 +51,21 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
+    return run(lambda: _checked_export(_parse(argv)), "interrupted; nothing was published")
+
+
+def _checked_export(options) -> int:
+    weights = options.weights or shipped_weights()
+    if not Path(weights).exists():
+        raise FileNotFoundError(
+            f"--weights must be a run's folder or an .npz; there is no {weights} "
+            "(dmenet train --preset demo makes runs/demo)"
+        )
     try:
-        options = _parse(argv)
-        weights = options.weights or shipped_weights()
-        if not Path(weights).exists():
-            raise FileNotFoundError(
-                f"--weights must be a run's folder or an .npz; there is no {weights} "
-                "(dmenet train --preset demo makes runs/demo)"
-            )
         folder = _export(options, weights)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
     except ImportError as error:
         print(f"error: {not_installed('`dmenet export`', error, 'serving')}", file=sys.stderr)
         return FAILED
-    except (OSError, ValueError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("interrupted; nothing was published", file=sys.stderr)
-        return INTERRUPTED
     _report(folder, options.out)
     return OK
 

@@ -123,7 +123,7 @@ class LeftOut(Counter):
         self.update(s for path in paths if (s := path.suffix.lower()) in unread)
 
     def __str__(self) -> str:
-        """As "left out: 3 .heic (pip install 'dmenet-tf[photos]'), 1 .mov"; "" for none."""
+        """As "left out: 3 .heic (the command that installs it), 1 .mov"; "" for none."""
         parts = []
         for suffix, number in sorted(self.items(), key=lambda item: (-item[1], item[0])):
             form = format_of(suffix)

@@ -136,8 +136,26 @@ class Subset(Source):
         return read_image(self.source, self.indices[i])
 
 
+class Wrapper(Source):
+    """The items of one source, `self.source`, under their own numbers; `read` is the subclass's."""
+
+    source: Source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, i) -> str:
+        return self.source.name(i)
+
+    def origin(self, i) -> dict | None:
+        return origin(self.source, i)
+
+    def paths(self, i) -> tuple[Path, ...]:
+        return paths(self.source, i)
+
+
 @dataclass(frozen=True)
-class Resized(Source):
+class Resized(Wrapper):
     """A source whose items are resized to what a square crop needs (`augment.fit_scale`).
 
     A short side below `crop` px is enlarged to it, one above 800 px reduced to that. `values` says
@@ -154,15 +172,6 @@ class Resized(Source):
     crop: int
     values: Literal["kept", "scaled"] = "kept"
     max_pixels: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, i) -> str:
-        return self.source.name(i)
-
-    def origin(self, i) -> dict | None:
-        return origin(self.source, i)
 
     def read(self, i):
         # Imported here so that opening sources does not load TensorFlow.
@@ -188,7 +197,7 @@ class Resized(Source):
             )
 
 
-class Cached(Source):
+class Cached(Wrapper):
     """A source that caches the most recently used items, up to `max_items` or `max_bytes`.
 
     `error`: the first exception raised by reading, or None. TensorFlow turns exceptions inside
@@ -200,15 +209,6 @@ class Cached(Source):
         self.error: Exception | None = None
         self._kept: OrderedDict[int, tuple] = OrderedDict()
         self._bytes, self._lock = 0, threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, i) -> str:
-        return self.source.name(i)
-
-    def origin(self, i) -> dict | None:
-        return origin(self.source, i)
 
     def read(self, i):
         with self._lock:

@@ -13,7 +13,7 @@ import numpy as np
 from data_gen import pipeline
 from data_gen.dataset import folders, records, shards
 from data_gen.sources import rgbd
-from data_gen.sources.base import Cached, Source, Subset, concat, paths
+from data_gen.sources.base import Cached, Source, Subset, Wrapper, concat
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data.cutouts import CutoutPhotos
 from dmenet_tf.data.labelled import LabelledPhotos
@@ -209,20 +209,11 @@ def _open_unlabelled(config: DataConfig) -> Source:
     return Tolerant(_WithoutMap(UnlabelledPhotos(*config.unlabelled)), config.max_bad)
 
 
-class _WithoutMap(Source):
+class _WithoutMap(Wrapper):
     """Unlabelled photos as pairs, so that they take the same path; their map is never used."""
 
     def __init__(self, source):
         self.source = source
-
-    def __len__(self):
-        return len(self.source)
-
-    def name(self, i) -> str:
-        return self.source.name(i)
-
-    def paths(self, i) -> tuple[Path, ...]:
-        return paths(self.source, i)
 
     def read(self, i):
         image = self.source.read(i)

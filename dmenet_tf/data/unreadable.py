@@ -9,15 +9,14 @@ import math
 import re
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from data_gen.io.headers import looks_readable
 from data_gen.io.images import DataFileError
 from data_gen.io.parallel import ordered
-from data_gen.sources.base import Source, origin, paths
+from data_gen.sources.base import Source, Wrapper, paths
 
 
-class Tolerant(Source):
+class Tolerant(Wrapper):
     """A source in place of whose unreadable items the next readable ones are read.
 
     Args:
@@ -31,18 +30,6 @@ class Tolerant(Source):
         self.source, self.limit = source, math.ceil(max_bad * len(source))
         self._bad: dict[int, str] = {}
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, i) -> str:
-        return self.source.name(i)
-
-    def origin(self, i) -> dict | None:
-        return origin(self.source, i)
-
-    def paths(self, i) -> tuple[Path, ...]:
-        return paths(self.source, i)
 
     def read(self, i):
         for place in range(len(self)):
