@@ -15,7 +15,8 @@ import math
 
 import numpy as np
 
-from data_gen.io.images import DataFileError, decode_stored, encode_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import decode_stored, encode_png
 from data_gen.io.photos import decode_photo
 from data_gen.io.pixels import as_float
 from data_gen.optics import ENCODINGS

@@ -17,7 +17,7 @@ from data_gen.curation.card_statistics import (
 )
 from data_gen.dataset import folders, records, shards
 from data_gen.dataset.manifest import MANIFEST, MANIFEST_LINES, PARAMETERS, read_manifest
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 PERCENTILES = {"min": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "max": 100}
 SUMMARY = {

@@ -38,8 +38,9 @@ from PIL import Image
 from data_gen.curation import dedup_report
 from data_gen.curation.options import THRESHOLD_BITS
 from data_gen.io import parallel
+from data_gen.io.errors import DataFileError
 from data_gen.io.formats import readable_titles
-from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.images import read_rgb
 from data_gen.io.search import find_images, received
 from data_gen.sources import layouts, rgbd
 from data_gen.sources.base import Subset, concat, read_image

@@ -23,7 +23,9 @@ from data_gen.dataset.manifest import (
     read_manifest,
 )
 from data_gen.io import parallel
-from data_gen.io.images import DataFileError, natural_key, read_bytes
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_bytes
+from data_gen.io.search import natural_key
 
 
 @dataclass

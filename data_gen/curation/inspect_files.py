@@ -6,14 +6,9 @@ from pathlib import Path
 
 from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST_LINES
-from data_gen.io.images import (
-    IMAGE_SUFFIXES,
-    DataFileError,
-    decode_rgb,
-    decode_stored,
-    find_files,
-    single_channel,
-)
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import IMAGE_SUFFIXES, decode_rgb, decode_stored, single_channel
+from data_gen.io.search import find_files
 
 
 @dataclass(frozen=True)

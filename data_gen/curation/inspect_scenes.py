@@ -11,7 +11,7 @@ import numpy as np
 
 from data_gen.curation.inspect_dataset import Report
 from data_gen.io import parallel, search
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from data_gen.sources import depth as depthfiles
 from data_gen.sources import layouts
 

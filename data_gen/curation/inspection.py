@@ -7,7 +7,7 @@ from data_gen.curation.inspect_dataset import Report, inspect_folders, inspect_r
 from data_gen.curation.inspect_scenes import inspect_scenes
 from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST, PARAMETERS
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 MAX_SCENES = 60
 

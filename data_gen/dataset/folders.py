@@ -12,15 +12,9 @@ from data_gen import optics
 from data_gen.dataset import encoding_detection
 from data_gen.dataset.manifest import MANIFEST, check_count, read_manifest
 from data_gen.dataset.maps import check_pair, decode_map
-from data_gen.io.images import (
-    DataFileError,
-    by_stem,
-    list_images,
-    natural_key,
-    read_rgb,
-    read_stored,
-    write_png,
-)
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import by_stem, read_rgb, read_stored, write_png
+from data_gen.io.search import list_images, natural_key
 from data_gen.sources.base import Source
 
 # Enough maps to distinguish the encodings; every later read still checks its own map.

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from data_gen import optics
 from data_gen.io.atomic import write_text
-from data_gen.io.images import DataFileError, read_bytes
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_bytes
 
 VERSION = 1
 MANIFEST = "dataset.json"

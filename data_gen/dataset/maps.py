@@ -3,7 +3,8 @@
 import numpy as np
 
 from data_gen import optics
-from data_gen.io.images import DataFileError, single_channel
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import single_channel
 
 
 def encode_map(defocus, encoding: str) -> np.ndarray:

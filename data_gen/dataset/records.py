@@ -20,7 +20,8 @@ from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST, check_count, read_manifest
 from data_gen.dataset.maps import check_pair, decode_map, encode_map
 from data_gen.io.atomic import write_atomic
-from data_gen.io.images import DataFileError, decode_stored, encode_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import decode_stored, encode_png
 from data_gen.io.parallel import ordered
 from data_gen.sources.base import Source
 

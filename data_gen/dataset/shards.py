@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 SHARD_PATTERN = re.compile(r"dmenet-(\d{5})-of-(\d{5})\.tfrecord")
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from data_gen.io.atomic import write_atomic
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 # Temporary names that `write_atomic` uses for files of a dataset; nothing else matches.
 _LEFT_OVER = re.compile(

@@ -18,7 +18,7 @@ from data_gen.generation import jobs, workers
 from data_gen.generation.generator import Generator
 from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.store import LocalStore
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from data_gen.io.locks import FolderLock
 from data_gen.io.parallel import cores
 

@@ -13,11 +13,8 @@ from PIL import Image, ImageOps
 
 from data_gen.io import decoding, raw
 from data_gen.io.atomic import write_bytes
-from data_gen.io.errors import DataFileError as DataFileError  # its earlier place
+from data_gen.io.errors import DataFileError
 from data_gen.io.formats import readable_suffixes
-from data_gen.io.search import find_files as find_files  # their earlier place
-from data_gen.io.search import list_images as list_images
-from data_gen.io.search import natural_key as natural_key
 
 IMAGE_SUFFIXES = readable_suffixes()
 # The best level and strategy, measured on 240 px crops: files as small as with level 6 (a sixth

@@ -6,7 +6,7 @@ from pathlib import Path
 import filelock
 
 from data_gen.io.atomic import write_text
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 LOCK = ".lock"
 # Not in the file of the lock: a program that waits for it may truncate it.

@@ -20,7 +20,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from data_gen.io import decoding, raw, tiff
-from data_gen.io.images import DataFileError, decode_stored, read_bytes
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import decode_stored, read_bytes
 
 MAX_PIXELS = 400_000_000  # 1.2 GB in 8 bits; the largest cameras have 150 million
 

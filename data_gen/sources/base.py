@@ -30,7 +30,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 
 class Source(Protocol):

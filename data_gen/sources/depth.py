@@ -39,7 +39,8 @@ import numpy as np
 import scipy.io
 from scipy.ndimage import distance_transform_edt
 
-from data_gen.io.images import DataFileError, decode_stored, read_bytes, single_channel
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import decode_stored, read_bytes, single_channel
 
 DEPTH_SUFFIXES = (
     ".png", ".npy", ".npz", ".pfm", ".mat", ".tif", ".tiff", ".pgm", ".ppm", ".dpt", ".bmp",

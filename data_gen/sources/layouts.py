@@ -19,14 +19,10 @@ not matter to a lens sampled from the bounds of the map.
 from collections import Counter
 from dataclasses import replace
 
+from data_gen.io.errors import DataFileError
 from data_gen.io.formats import readable_titles
-from data_gen.io.images import (
-    IMAGE_SUFFIXES,
-    DataFileError,
-    by_stem,
-    find_files,
-    natural_key,
-)
+from data_gen.io.images import IMAGE_SUFFIXES, by_stem
+from data_gen.io.search import find_files, natural_key
 from data_gen.sources.depth import DEPTH_SUFFIXES, read_calibration
 from data_gen.sources.scene import Scene
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_rgb
 from data_gen.sources.depth import read_depth
 
 

@@ -19,7 +19,8 @@ from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
 from data_gen.io import decoding, formats
 from data_gen.io.arrays import write_npy
 from data_gen.io.atomic import write_atomic
-from data_gen.io.images import DataFileError, encode_png, read_bytes
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import encode_png, read_bytes
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
 from dmenet_tf.applications.planes import follow_edges

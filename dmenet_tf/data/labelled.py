@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.io.images import DataFileError, by_stem, list_images, read_rgb
-from data_gen.io.search import find_images
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import by_stem, read_rgb
+from data_gen.io.search import find_images, list_images
 from dmenet_tf import console
 from dmenet_tf.data.mask_files import Mask, read_mask
 from dmenet_tf.data.masks import POLARITIES

@@ -24,7 +24,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data_gen.io import decoding
-from data_gen.io.images import DataFileError, decode_stored, read_bytes
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import decode_stored, read_bytes
 from data_gen.io.photos import is_deep
 
 RULE = "a mask must hold two values, one for blurred and one for in focus"

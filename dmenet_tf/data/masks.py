@@ -6,7 +6,7 @@
 import cv2
 import numpy as np
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from data_gen.sources.base import origin
 from dmenet_tf.data.mask_files import read_mask
 

@@ -5,7 +5,8 @@
 
 from pathlib import Path
 
-from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_rgb
 from data_gen.io.search import find_images, received
 from data_gen.scenes.photographs import load_photographs
 from dmenet_tf import console

@@ -10,8 +10,8 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 
+from data_gen.io.errors import DataFileError
 from data_gen.io.headers import looks_readable
-from data_gen.io.images import DataFileError
 from data_gen.io.parallel import ordered
 from data_gen.sources.base import Source, Wrapper, paths
 

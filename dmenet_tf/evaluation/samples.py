@@ -21,14 +21,9 @@ import scipy.io
 import tensorflow as tf
 
 from data_gen import augment, pipeline
-from data_gen.io.images import (
-    IMAGE_SUFFIXES,
-    DataFileError,
-    by_stem,
-    find_files,
-    read_bytes,
-    read_rgb,
-)
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import IMAGE_SUFFIXES, by_stem, read_bytes, read_rgb
+from data_gen.io.search import find_files
 from data_gen.sources.base import Source, Subset
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.data.name_lists import select_names

@@ -15,8 +15,8 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from tqdm import tqdm
 
 from data_gen.exit_codes import OK, SKIPPED
+from data_gen.io.errors import DataFileError
 from data_gen.io.formats import LeftOut
-from data_gen.io.images import DataFileError
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction import summaries
 from dmenet_tf.prediction.inputs import Photo

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from data_gen.io.errors import DataFileError
 from data_gen.io.formats import LeftOut, readable_suffixes, readable_titles
-from data_gen.io.images import DataFileError
 from data_gen.io.search import find_images, is_made_by_server, is_passed_over, natural_key, received
 from dmenet_tf.prediction.summaries import STDIN_NAME
 

@@ -28,7 +28,8 @@ from PIL import Image, PngImagePlugin
 
 from data_gen.io.arrays import write_npy
 from data_gen.io.atomic import write_atomic
-from data_gen.io.images import DataFileError, read_bytes
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_bytes
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import PNG_KEY, SUFFIXES, TIFF_DESCRIPTION
 from dmenet_tf.visualization import (

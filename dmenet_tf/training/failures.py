@@ -11,7 +11,7 @@ import re
 import tensorflow as tf
 
 from data_gen.dataset.records import find_damaged
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from dmenet_tf.data.sources import Streams
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from data_gen.dataset.folders import FolderExamples
 from data_gen.dataset.records import RecordIndex
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from data_gen.pipeline import ProceduralScenes, Rendered, fitted
 from data_gen.sources.base import (
     Cached,

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from data_gen.curation import dedup, entry_points
-from data_gen.io.images import DataFileError, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import write_png
 from data_gen.sources.base import Subset, concat, read_image
 from data_gen.sources.rgbd import open_source
 

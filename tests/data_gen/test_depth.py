@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_gen.io.images import DataFileError, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import write_png
 from data_gen.sources import depth as depthfiles
 from data_gen.sources.depth import clean_depth, disparity_depth, metric_depth, read_depth
 from tests.support.depth_files import write_dpt, write_pfm

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from data_gen import optics
 from data_gen.dataset import folders, manifest, maps
-from data_gen.io.images import DataFileError, read_stored, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_stored, write_png
 from tests.support.datasets import ENCODINGS, H, W, assert_same, make_example
 
 

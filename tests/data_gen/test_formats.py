@@ -10,8 +10,9 @@ from PIL import Image
 
 from data_gen.installation import install_command
 from data_gen.io import formats
+from data_gen.io.errors import DataFileError
 from data_gen.io.formats import FORMATS, LeftOut
-from data_gen.io.images import IMAGE_SUFFIXES, DataFileError, read_rgb
+from data_gen.io.images import IMAGE_SUFFIXES, read_rgb
 from data_gen.io.photos import decode_photo, read_photo
 from tests.support.paths import ROOT
 from tests.support.picture_files import dng, psd

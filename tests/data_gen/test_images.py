@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from data_gen.io import images as imagefiles
-from data_gen.io.images import DataFileError
+from data_gen.io import search
+from data_gen.io.errors import DataFileError
 
 
 @pytest.fixture
@@ -123,18 +124,18 @@ def test_list_images_natural_order_and_errors(tmp_path):
     for name in ("f10.png", "f9.PNG", "b2.jpg", "notes.txt", ".hidden.png", "sub/f1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [p.name for p in imagefiles.list_images(tmp_path)] == ["b2.jpg", "f9.PNG", "f10.png"]
-    found = imagefiles.find_files(tmp_path, (".png",))
+    assert [p.name for p in search.list_images(tmp_path)] == ["b2.jpg", "f9.PNG", "f10.png"]
+    found = search.find_files(tmp_path, (".png",))
     assert [p.name for p in found] == ["f9.PNG", "f10.png", "f1.png"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataFileError, match="empty: .*must hold images"):
-        imagefiles.list_images(tmp_path / "empty")
+        search.list_images(tmp_path / "empty")
     with pytest.raises(DataFileError, match="nowhere: must be a folder"):
-        imagefiles.list_images(tmp_path / "nowhere")
+        search.list_images(tmp_path / "nowhere")
 
 
 def test_natural_key_sorts_any_mix():
     names = ["10", "9", "a", "a10b", "a9b", "", "1a", "00", "0"]
-    assert sorted(names, key=imagefiles.natural_key) == [
+    assert sorted(names, key=search.natural_key) == [
         "", "0", "00", "1a", "9", "10", "a", "a9b", "a10b",
     ]  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 
 from data_gen.curation import entry_points, inspection
 from data_gen.dataset import encoding_detection, folders, manifest, records, shards
-from data_gen.io.images import DataFileError, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import write_png
 
 IMAGE = np.full((4, 6, 3), 90, np.uint8)
 

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from data_gen import optics
-from data_gen.io.images import DataFileError, read_rgb, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_rgb, write_png
 from data_gen.rendering.lens import LENS_SAMPLERS, defocus_map
 from data_gen.sources.base import concat
 from data_gen.sources.rgbd import open_source

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from data_gen.io.locks import HOLDER, FolderLock
 from tests.support.paths import ROOT
 

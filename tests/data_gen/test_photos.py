@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from data_gen.io.photos import decode_photo, read_photo
 
 RNG = np.random.default_rng(0)

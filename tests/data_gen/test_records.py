@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data_gen.dataset import manifest, records, shards
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from tests.support.datasets import ENCODINGS, assert_same, make_example, write_dataset
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_rgb
 from data_gen.io.photos import decode_photo
 from tests.support.picture_files import chunk, png_with
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from data_gen.generation import store
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 
 def test_removes_left_over_files_of_its_own_only(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from data_gen.io import raw, tiff
-from data_gen.io.images import DataFileError, read_rgb
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import read_rgb
 from data_gen.io.photos import decode_photo, read_photo
 from tests.support.picture_files import dng, pages
 

@@ -9,7 +9,7 @@ import pytest
 from data_gen.generation import writer
 from data_gen.generation.parameters import DatasetParameters
 from data_gen.generation.workers import WorkerDied
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 
 
 class Scenes:

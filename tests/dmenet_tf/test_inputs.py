@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from dmenet_tf.prediction.inputs import find_photos
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from dmenet_tf.prediction.map_files import Metadata, colour_range, read_map, write_map
 from dmenet_tf.prediction.summaries import SUFFIXES, measure
 from dmenet_tf.visualization import ColourRange, colour_map, overlay, side_by_side

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_gen.io.images import DataFileError, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import write_png
 from dmenet_tf.data.mask_files import read_mask
 
 HIGH = np.zeros((40, 60), bool)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from dmenet_tf.prediction.predictor import check_image
 from dmenet_tf.prediction.rgb import to_rgb
 

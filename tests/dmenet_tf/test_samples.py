@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_gen import pipeline
-from data_gen.io.images import DataFileError, write_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import write_png
 from dmenet_tf.evaluation import samples as sets
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data import sources, streams
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_gen.io.images import DataFileError
+from data_gen.io.errors import DataFileError
 from dmenet_tf.data.labelled import LabelledPhotos
 from dmenet_tf.data.unlabelled import UnlabelledPhotos
 from dmenet_tf.data.unreadable import Tolerant, check_headers, check_whole

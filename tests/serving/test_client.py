@@ -9,7 +9,8 @@ import grpc
 import numpy as np
 import pytest
 
-from data_gen.io.images import DataFileError, encode_png
+from data_gen.io.errors import DataFileError
+from data_gen.io.images import encode_png
 from data_gen.optics import ENCODINGS
 from dmenet_tf.prediction.predictor import ModelChanged
 from serving import client, contract
