@@ -169,6 +169,9 @@ class NetworkConfig:
 class LossConfig:
     """Weights of the losses (section 3.3). `lambda_aux` 0 leaves the auxiliary heads untrained."""
 
+    map_loss: Literal["mse", "divergence"] = "mse"
+    """How maps of synthetic images are compared with their labels: `mse`, the paper's, or
+    `divergence`, least at the same maps, which corrects small and large labels more firmly."""
     lambda_aux: float = 1.0
     lambda_content: float = 1e-4
     lambda_sharpness: float = 2e-2
@@ -180,7 +183,7 @@ class LossConfig:
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            if not 0 <= value < float("inf"):
+            if name.startswith("lambda_") and not 0 <= value < float("inf"):
                 raise ValueError(f"loss.{name} must be finite and not negative; received {value}")
 
 

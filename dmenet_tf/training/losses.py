@@ -11,15 +11,38 @@ z the domain, 1 = synthetic and 0 = real.
 
 import tensorflow as tf
 
-
-def defocus_loss(defocus, label):
-    """MSE(B(I_S), y). Both [B, H, W, 1]."""
-    return _mean_squared_error(defocus, label)
+# A map of exactly 0 or 1 would diverge from every other label without bound.
+MAP_MARGIN = 1e-6
 
 
-def auxiliary_loss(auxiliary, label):
-    """MSE(A_l, y_l) of one auxiliary map [B, h, w, 1] and the label [B, H, W, 1] resized to it."""
-    return _mean_squared_error(auxiliary, resize_nearest(label, tf.shape(auxiliary)[1:3]))
+def defocus_loss(defocus, label, kind="mse"):
+    """MSE(B(I_S), y), or their divergence; see `map_loss`. Both [B, H, W, 1]."""
+    return map_loss(defocus, label, kind)
+
+
+def auxiliary_loss(auxiliary, label, kind="mse"):
+    """`map_loss` of one auxiliary map [B, h, w, 1] and the label [B, H, W, 1] resized to it."""
+    return map_loss(auxiliary, resize_nearest(label, tf.shape(auxiliary)[1:3]), kind)
+
+
+def map_loss(defocus, label, kind="mse"):
+    """What separates a map from its label, both in [0, 1]: `mse`, the paper's, or `divergence`.
+
+    The divergence is that of two coins which come up blurred with probability y and B(I):
+    y log(y / B) + (1 - y) log((1 - y) / (1 - B)). Both are least at the same map, the mean of the
+    labels that an image leaves possible. But B ends in a sigmoid, through which the gradient of
+    the MSE is B(1 - B) times that of the divergence: near 0 and 1 it hardly corrects a map.
+    """
+    if kind == "mse":
+        return _mean_squared_error(defocus, label)
+    defocus, label = _float32_alike(defocus, label)
+    defocus = tf.clip_by_value(defocus, MAP_MARGIN, 1.0 - MAP_MARGIN)
+    return tf.reduce_mean(
+        tf.math.xlogy(label, label)
+        + tf.math.xlogy(1.0 - label, 1.0 - label)
+        - label * tf.math.log(defocus)
+        - (1.0 - label) * tf.math.log1p(-defocus)
+    )
 
 
 def content_loss(phi_predicted, phi_label):

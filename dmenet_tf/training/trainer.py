@@ -254,9 +254,10 @@ class Trainer:
     # --- L_g -----------------------------------------------------------------------------
 
     def _map_losses(self, synthetic: dict, defocus: tf.Tensor) -> dict:
-        named = {"defocus": losses.defocus_loss(synthetic["defocus"], defocus)}
+        kind = self.weights.map_loss
+        named = {"defocus": losses.defocus_loss(synthetic["defocus"], defocus, kind)}
         return named | {
-            name: losses.auxiliary_loss(synthetic[name], defocus)
+            name: losses.auxiliary_loss(synthetic[name], defocus, kind)
             for name in AUXILIARY
             if self.weights.lambda_aux
         }

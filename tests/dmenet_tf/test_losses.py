@@ -102,3 +102,31 @@ def test_gradients_by_hand():
     np.testing.assert_allclose(
         tape.gradient(adversarial, x), (tf.sigmoid(x) - 1) / 4, rtol=1e-5, atol=1e-7
     )
+
+
+def test_divergence_of_maps():
+    # y = 1/2, p = 1/4: (ln 2 + ln 2/3) / 2; equal maps, 0 and 1 among them, cost nothing.
+    label = images([0.5, 0.0, 1.0, 0.3])
+    expected = (np.log(2.0) + np.log(2 / 3)) / 2 / 4
+    divergence = losses.defocus_loss(images([0.25, 0.0, 1.0, 0.3]), label, "divergence")
+    np.testing.assert_allclose(divergence, expected, rtol=1e-5)
+    opposite = losses.defocus_loss(images([1.0, 0.0]), images([0.0, 1.0]), "divergence")
+    np.testing.assert_allclose(opposite, -np.log(1e-6), rtol=1e-2)  # finite: float32's 1 - 1e-6
+
+
+def test_divergence_and_mse_agree_on_the_best_map_but_not_on_the_way_there():
+    logit = tf.Variable(-2.0)
+    labels = images([0.0, 0.0, 0.3])  # their mean, 0.1, is the best single value
+    gradients = {}
+    for kind in ("mse", "divergence"):
+        for start in (-2.0, float(np.log(0.1 / 0.9))):
+            logit.assign(start)
+            with tf.GradientTape() as tape:
+                loss = losses.defocus_loss(tf.sigmoid(logit) * tf.ones([1, 1, 3, 1]), labels, kind)
+            gradients[kind, start] = float(tape.gradient(loss, logit))
+            if start > -2.0:
+                assert abs(gradients[kind, start]) < 1e-6
+    p = 1 / (1 + np.exp(2.0))
+    np.testing.assert_allclose(
+        gradients["mse", -2.0], 2 * p * (1 - p) * gradients["divergence", -2.0], rtol=1e-4
+    )
