@@ -109,7 +109,7 @@ def test_divergence_of_maps():
     label = images([0.5, 0.0, 1.0, 0.3])
     expected = (np.log(2.0) + np.log(2 / 3)) / 2 / 4
     divergence = losses.defocus_loss(images([0.25, 0.0, 1.0, 0.3]), label, "divergence")
-    np.testing.assert_allclose(divergence, expected, rtol=1e-5)
+    np.testing.assert_allclose(divergence, expected, rtol=1e-4)  # beside the margins
     opposite = losses.defocus_loss(images([1.0, 0.0]), images([0.0, 1.0]), "divergence")
     np.testing.assert_allclose(opposite, -np.log(1e-6), rtol=1e-2)  # finite: float32's 1 - 1e-6
 
