@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 LEAKY_SLOPE = 0.2
+# Keeps a constant channel from dividing by zero; the published networks' value.
+BATCH_NORM_EPSILON = 1e-5
 MIN_CHANNELS = 4
 
 
@@ -19,6 +21,11 @@ def scaled(channels, width):
     if not width > 0:
         raise ValueError(f"width must be positive; received {width}")
     return max(MIN_CHANNELS, round(channels * width))
+
+
+def own_name(variable) -> str:
+    """A variable's name within its layer: "kernel" in Keras 3, "conv1_1/kernel:0" in Keras 2."""
+    return variable.name.split("/")[-1].split(":")[0]
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
@@ -102,8 +109,9 @@ class BatchNorm(keras.layers.BatchNormalization):
     """
 
     def __init__(self, **kwargs):
-        # 1e-5 keeps a constant channel from dividing by zero; it is the published networks' value.
-        super().__init__(**{"scale": False, "epsilon": 1e-5, "momentum": 0.9, **kwargs})
+        super().__init__(
+            **{"scale": False, "epsilon": BATCH_NORM_EPSILON, "momentum": 0.9, **kwargs}
+        )
 
     def call(self, inputs, training=None, mask=None):
         training = bool(training) and self.trainable
