@@ -3,8 +3,8 @@
     dmenet pack --weights runs/photo -o photo.npz --licence "For research use: ..."
 
 float16, half a checkpoint's size, with its unit, the size at which it should see a photo, and its
-terms. Several weights become their mean. TensorFlow is imported after the command line has been
-checked.
+terms. Several weights become their mean; an encoder can be made narrower. TensorFlow is imported
+after the command line has been checked.
 """
 
 import argparse
@@ -35,6 +35,9 @@ def build_parser() -> Parser:
     add("--max-side", type=int, metavar="PX",
         help="longer side at which the network should see a photo; 0: full size (default: that of "
         "the weights)")  # fmt: skip
+    add("--encoder-width", type=float, metavar="W",
+        help="keep only those channels of the encoder that carry most, W times the paper's: the "
+        "start of a smaller model, to be trained further")  # fmt: skip
     return parser
 
 
@@ -50,6 +53,8 @@ def _parse(argv) -> argparse.Namespace:
         raise UsageError(f"-o/--out must be a file that ends in {SUFFIX}; received {options.out}")
     if options.max_side is not None and not (options.max_side == 0 or options.max_side >= 16):
         raise UsageError(f"--max-side must be 0, or at least 16; received {options.max_side}")
+    if options.encoder_width is not None and not options.encoder_width > 0:
+        raise UsageError(f"--encoder-width must be above 0; received {options.encoder_width}")
     return options
 
 
@@ -65,6 +70,10 @@ def _pack(options) -> int:
     which = LATEST if options.last else BEST
     models = [load_weights(path, which) for path in options.weights]
     trained = models[0] if len(models) == 1 else mean_of_weights(models)
+    if options.encoder_width is not None:
+        from dmenet_tf.weights.narrowing import narrow_encoder
+
+        trained = narrow_encoder(trained, options.encoder_width)
     if options.max_side is not None:
         trained = replace(trained, recommended_side=options.max_side)
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -160,9 +160,13 @@ def mean_of_weights(models: Sequence[TrainedModel]) -> TrainedModel:
         )
     last.model.set_weights([np.mean(same, axis=0) for same in zip(*sets, strict=True)])
     origin = "mean of " + ", ".join(trained.origin for trained in models)
-    return replace(
-        last, origin=origin, identity=_identity(published_names(last.model), last.encoding)
-    )
+    return replace(with_model(last, last.model), origin=origin)
+
+
+def with_model(trained: TrainedModel, model: keras.Model) -> TrainedModel:
+    """The same with other weights: all that is said of them stays but their identity."""
+    identity = _identity(published_names(model), trained.encoding)
+    return replace(trained, model=model, identity=identity)
 
 
 def start_from(path, networks) -> str:

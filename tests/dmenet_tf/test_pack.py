@@ -39,6 +39,7 @@ def test_several_weights_become_their_mean_and_all_that_is_known_of_them_travels
         ([], 2, "--weights"),
         (["--weights", "a", "-o", "b.h5"], 2, "must be a file that ends in .npz; received b.h5"),
         (["--weights", "a", "-o", "b.npz", "--max-side", "3"], 2, "at least 16; received 3"),
+        (["--weights", "a", "-o", "b.npz", "--encoder-width", "0"], 2, "above 0; received 0"),
         (["--weights", "nowhere", "-o", "b.npz"], 1, "there is no nowhere"),
     ],
 )
