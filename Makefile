@@ -18,6 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/python docs/maps.py --out $(RUN)/photos.png
 	$(BIN)/python -m dmenet_tf.train --preset demo --run $(RUN) \
 	    $$(test -f $(RUN)/config.json && echo --resume)
+	$(BIN)/python docs/maps.py --weights $(RUN) --out $(RUN)/compared.png
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -1,6 +1,8 @@
 """Draws docs/maps.png: photographs, and their maps by the model that the package ships.
 
-python docs/maps.py [--out FILE]
+python docs/maps.py [--weights RUN] [--out FILE]
+
+With --weights, the maps by those weights stand beside them.
 """
 
 import argparse
@@ -22,11 +24,22 @@ HEIGHT_PX, GAP_PX = 240, 6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", help="a run's folder or an .npz, to compare with")
     parser.add_argument("--out", type=Path, default=OUT)
-    out = parser.parse_args().out
-    photographs = load_photographs()
-    rows = []
-    with dmenet_tf.load() as estimator:
+    options = parser.parse_args()
+    columns = [maps(None)]
+    what = "maps of photographs by the shipped model"
+    if options.weights:
+        columns.append(maps(options.weights))
+        what += f" (left) and by {options.weights} (right)"
+    write_png(options.out, np.hstack(columns))
+    print(f"{what}: {options.out}")
+
+
+def maps(weights) -> np.ndarray:
+    """The photographs with their maps, one below another: RGB uint8."""
+    photographs, rows = load_photographs(), []
+    with dmenet_tf.load(weights) as estimator:
         for name in PHOTOGRAPHS:
             picture = Image.open(io.BytesIO(estimator(photographs[name])._repr_png_()))
             width = round(picture.width * HEIGHT_PX / picture.height)
@@ -37,8 +50,7 @@ def main() -> None:
     for i, row in enumerate(rows):
         top = i * (HEIGHT_PX + GAP_PX)
         page[top : top + HEIGHT_PX, : row.shape[1]] = row
-    write_png(out, page)
-    print(f"maps of photographs by the shipped model: {out}")
+    return page
 
 
 if __name__ == "__main__":
