@@ -70,6 +70,8 @@ setup(
             "tensorflow-serving-api",  # the official messages of PredictionService
             "prometheus-client",  # the metrics page
         ],
+        # `dmenet export --format onnx`: the format itself, and the runtime that checks the file.
+        "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
         # The web page: gradio 6 takes themes and styles in launch(). grpcio asks the server.
@@ -81,7 +83,7 @@ setup(
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
             *["playwright", "hypothesis", "nbclient", "ipykernel"],
-            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo,photos]"],
+            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo,photos,onnx]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

@@ -1,8 +1,10 @@
-"""A trained B as a SavedModel for TensorFlow Serving: checked first, then published.
+"""A trained B for other programs: checked first, then published.
 
     dmenet export --weights runs/demo --out models/dmenet     or the shipped model without --weights
+    dmenet export --format onnx --out dmenet.onnx
 
-Writes `models/dmenet/<version>/`, the next free version (`exporting/publishing.py`).
+Writes `models/dmenet/<version>/`, the next free version of a SavedModel for TensorFlow Serving
+(`exporting/publishing.py`), or one ONNX file (`exporting/onnx_file.py`).
 TensorFlow is imported only after the command line has been checked.
 """
 
@@ -19,6 +21,8 @@ from dmenet_tf.weights.shipped import shipped_weights
 from serving import contract
 from serving.exporting.checks import check_side, check_version
 
+SAVED_MODEL, ONNX = FORMATS = ("saved-model", "onnx")
+ONNX_SUFFIX = ".onnx"
 EPILOG = """\
 example:
   dmenet export --weights runs/demo --out models/dmenet
@@ -29,8 +33,8 @@ example:
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="dmenet export",
-        usage="%(prog)s [--weights PATH] -o models/dmenet [options]",
-        description="Writes a SavedModel that TensorFlow Serving takes as it is.",
+        usage="%(prog)s [--weights PATH] -o models/dmenet | model.onnx [options]",
+        description="Writes a SavedModel that TensorFlow Serving takes as it is, or an ONNX file.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         renamed={"--checkpoint": "--weights"},
@@ -38,8 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--weights", metavar="PATH",
         help="a run's folder, or DMENet_BDCS.npz (default: the shipped model)")  # fmt: skip
-    add("-o", "--out", type=Path, required=True, metavar="DIR",
-        help="the model's folder; its name is the model's")  # fmt: skip
+    add("-o", "--out", type=Path, required=True, metavar="PATH",
+        help="the model's folder, whose name is the model's; or a file NAME.onnx")  # fmt: skip
+    add("--format", choices=FORMATS, help="default: onnx for a PATH that ends in .onnx")
     add("--version", type=int, metavar="N", help="default: one above the highest in the folder")
     add("--last", action="store_true", help="a run's last checkpoint instead of its best")
     add("--max-side", type=int, metavar="PX",
@@ -62,17 +67,18 @@ def _checked_export(options) -> int:
             "(dmenet train --preset demo makes runs/demo)"
         )
     try:
-        folder = _export(options, weights)
+        _export(options, weights)
     except ImportError as error:
-        print(f"error: {not_installed('`dmenet export`', error, 'serving')}", file=sys.stderr)
+        extra = "onnx" if options.format == ONNX else "serving"
+        print(f"error: {not_installed('`dmenet export`', error, extra)}", file=sys.stderr)
         return FAILED
-    _report(folder, options.out)
     return OK
 
 
 def _parse(argv) -> argparse.Namespace:
     options = build_parser().parse_args(argv)
     try:
+        options.format = _format(options)
         check_version(options.version)
         check_side(options.max_side)
     except ValueError as error:
@@ -80,13 +86,41 @@ def _parse(argv) -> argparse.Namespace:
     return options
 
 
-def _export(options, weights) -> Path:
+def _format(options) -> str:
+    """The format, checked against the other options."""
+    is_file = options.out.suffix == ONNX_SUFFIX
+    chosen = options.format or (ONNX if is_file else SAVED_MODEL)
+    if is_file != (chosen == ONNX):
+        raise ValueError(
+            f"--format {ONNX} writes a file that ends in {ONNX_SUFFIX}, {SAVED_MODEL} a folder; "
+            f"received --format {chosen} with {options.out}"
+        )
+    if chosen == ONNX and options.version is not None:
+        raise ValueError(f"--version goes with {SAVED_MODEL}; an ONNX file has no versions")
+    return chosen
+
+
+def _export(options, weights) -> None:
+    """Writes the model and says so."""
     with quiet_native_stderr():
         from dmenet_tf.weights.checkpoints import BEST, LATEST
         from dmenet_tf.weights.load import load_weights
-        from serving.exporting.publishing import publish
+
+        # What is not installed is said before weights are read.
+        if options.format == ONNX:
+            from serving.exporting.onnx_file import export_onnx as write
+        else:
+            from serving.exporting.publishing import publish as write
     trained = load_weights(weights, LATEST if options.last else BEST)
-    return publish(trained, options.out, options.version, options.max_side)
+    if options.format == SAVED_MODEL:
+        _report(write(trained, options.out, options.version, options.max_side), options.out)
+    else:
+        difference = write(trained, options.out, options.max_side)
+        size = options.out.stat().st_size / 1e6
+        print(f"wrote {options.out} ({size:.1f} MB): model {trained.identity}, {trained.encoding}")
+        print(f"run by onnxruntime and compared with Keras: defocus differs by {difference:.1g}")
+        if trained.licence:
+            print(f"note: {trained.licence}", file=sys.stderr)
 
 
 def _report(folder: Path, out: Path) -> None:

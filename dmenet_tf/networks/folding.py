@@ -46,19 +46,22 @@ def fold(model: keras.Model) -> "FoldedBlurEstimation":
     """
     if model.name != "blur_estimation":
         raise ValueError(f"fold takes a model of build_blur_estimation; received {model.name}")
-    return fold_variables(
-        {
-            layer.name: {own_name(variable): np.asarray(variable) for variable in layer.weights}
-            for layer in model.layers
-            if layer.weights
-        }
-    )
+    return fold_variables(variables_of(model))
 
 
-def fold_variables(layers: Mapping[str, Mapping[str, np.ndarray]]) -> "FoldedBlurEstimation":
-    """The inference graph from B's variables, {layer: {variable: array}}, any float type.
+def variables_of(model: keras.Model) -> dict[str, dict[str, np.ndarray]]:
+    """{layer: {variable: array}} of a model's layers."""
+    return {
+        layer.name: {own_name(variable): np.asarray(variable) for variable in layer.weights}
+        for layer in model.layers
+        if layer.weights
+    }
 
-    Layers and shapes are those of `shapes.variable_shapes`; nothing is checked here.
+
+def folded_convolutions(layers: Mapping[str, Mapping[str, np.ndarray]]) -> dict:
+    """{convolution: (kernel [h, w, in, out], bias)} of B without its heads, for RGB in [0, 1].
+
+    Batch normalisation and preprocessing are in them: only activations are missing between them.
     """
     weights = {
         name: _folded(variables, layers.get(name.replace("conv", "bn")))
@@ -66,6 +69,15 @@ def fold_variables(layers: Mapping[str, Mapping[str, np.ndarray]]) -> "FoldedBlu
         if "kernel" in variables and "_aux_" not in name
     }
     weights["conv1_1"] = _preprocessing_folded(*weights["conv1_1"])
+    return weights
+
+
+def fold_variables(layers: Mapping[str, Mapping[str, np.ndarray]]) -> "FoldedBlurEstimation":
+    """The inference graph from B's variables, {layer: {variable: array}}, any float type.
+
+    Layers and shapes are those of `shapes.variable_shapes`; nothing is checked here.
+    """
+    weights = folded_convolutions(layers)
     for level, skip, _, _ in LEVELS:
         name = f"level{level}_conv1"
         kernel, bias = weights.pop(name)

@@ -1,8 +1,12 @@
-"""Checks of options before anything is loaded; imports no TensorFlow."""
+"""Checks of options before anything is loaded, and why nothing is published. No TensorFlow."""
 
 from dmenet_tf.architecture import SIZE_MULTIPLE
 
 MAX_VERSION = 2**63 - 1
+
+
+class PublishError(ValueError):
+    """Why nothing was published; the message states the rule."""
 
 
 def check_version(version: int | None) -> None:

@@ -22,20 +22,16 @@ import tensorflow as tf
 
 from data_gen.io.locks import FolderLock
 from dmenet_tf.console import quiet_native_stderr
-from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.exporting import verification
-from serving.exporting.checks import check_side, check_version
+from serving.exporting.checks import PublishError, check_side, check_version
+from serving.exporting.description import model_fields
 from serving.exporting.graph import ServedModel
 from serving.saved_model.warmup import write_warmup
 
 _UNFINISHED = ".exporting-"  # no number, so that servers ignore it
 WARMUP_SIDES_PX = (64, 48)
-
-
-class PublishError(ValueError):
-    """Why nothing was published; the message states the rule."""
 
 
 def publish(
@@ -82,16 +78,6 @@ def publish(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return final
-
-
-def model_fields(trained: TrainedModel, recommended_side: int | None = None) -> dict:
-    """The model's description in each reply (`contract.MODEL`)."""
-    fields = json.loads(Metadata.of(trained).to_json())
-    if recommended_side is not None:
-        fields[contract.RECOMMENDED_SIDE] = recommended_side
-    if not fields.get(contract.RECOMMENDED_SIDE):
-        fields.pop(contract.RECOMMENDED_SIDE, None)
-    return fields
 
 
 def _check_finite(model) -> None:
