@@ -69,6 +69,7 @@ setup(
             "grpcio-health-checking>=1.60",  # the standard health service
             "tensorflow-serving-api",  # the official messages of PredictionService
             "prometheus-client",  # the metrics page
+            "orjson",  # the REST form: writes NumPy arrays, as float32 and in a tenth of the time
         ],
         # End of life, and it does not import beside Keras 3: only for the older stack.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
