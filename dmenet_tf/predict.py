@@ -131,18 +131,27 @@ def predict(options) -> int:
     """Writes the maps of `options` (see `build_parser`) and returns the exit code."""
     _check(options)
     from dmenet_tf.prediction import summaries
-    from dmenet_tf.prediction.estimator import Estimator
-    from dmenet_tf.prediction.folders import Folder
+    from dmenet_tf.prediction.folders import ReadAhead
     from dmenet_tf.prediction.inputs import find_photos
-    from dmenet_tf.prediction.predictor import Predictor
 
     photos, left_out = find_photos(options.inputs, options.out, summaries.is_output)
+    with ReadAhead(int(options.max_pixels * 1e6)) as reader:
+        if not options.server and _is_new(photos[0], options):
+            reader.start(photos[:1])  # while TensorFlow is imported and the weights are read
+        return _write(options, photos, left_out, reader)
+
+
+def _write(options, photos, left_out, reader) -> int:
+    from dmenet_tf.prediction.estimator import Estimator
+    from dmenet_tf.prediction.folders import Folder
+    from dmenet_tf.prediction.predictor import Predictor
+
     with Estimator(Predictor(_open(options), tile=options.tile)) as estimator:
         model = estimator.metadata
         if model.licence:
             print(f"note: {model.licence}", file=sys.stderr)
         print(describe_size(options.max_side, model), flush=True)
-        return Folder(options, estimator, _jobs(options)).write(photos, left_out)
+        return Folder(options, estimator, reader, _jobs(options)).write(photos, left_out)
 
 
 def _open(options):
@@ -156,6 +165,13 @@ def _open(options):
         )
     except ValueError as error:  # of the address or of an option
         raise UsageError(str(error)) from error
+
+
+def _is_new(photo, options) -> bool:
+    """Whether a photo will be read: where it has no summary, whatever made its maps."""
+    from dmenet_tf.prediction.summaries import SUMMARY_SUFFIX, output_path
+
+    return options.overwrite or not output_path(options.out, photo.name, SUMMARY_SUFFIX).exists()
 
 
 def _jobs(options) -> int:

@@ -13,8 +13,12 @@ from data_gen.generation.parameters import DatasetParameters
 
 PROCEDURAL = "procedural"
 PROCEDURAL_SIDE = 480
-# The keys of `layouts.LAYOUTS`, and auto: the first that fits.
-LayoutOrAuto = Literal["auto", "sintel", "synthia", "syndof-input", "middlebury", "folder"]
+# Photos with segments of people instead of depth (`sources/segments.py`).
+SEGMENTS = "segments"
+# The keys of `layouts.LAYOUTS`, auto: the first of them that fits, and segments.
+LayoutOrAuto = Literal[
+    "auto", "sintel", "synthia", "syndof-input", "middlebury", "folder", "segments"
+]
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class SourceOptions:
     """Where the RGB-D scenes come from."""
 
     source: tuple[str, ...] = ()
-    """A layout (sintel, synthia, middlebury, syndof-input, folder, auto) of the folders in --root;
-    or, without --root, the folders themselves. Default: built-in procedural scenes."""
+    """A layout (sintel, synthia, middlebury, syndof-input, folder, segments, auto) of the folders
+    in --root; or, without --root, the folders themselves. Default: built-in procedural scenes."""
     root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
     source_layout: LayoutOrAuto = "auto"
@@ -79,8 +83,9 @@ def open_source(
 
     roots, layout = options.roots_and_layout()
     if roots:
+        open_root = _open_segments if layout == SEGMENTS else rgbd.open_source
         opened = [
-            rgbd.open_source(localise(root), layout, options.depth, options.bgr_scenes, options.far)
+            open_root(localise(root), layout, options.depth, options.bgr_scenes, options.far)
             for root in roots
         ]
         source, origin = concat(opened), ", ".join(roots)
@@ -103,6 +108,17 @@ def open_source(
         source = dedup.distinct_source(source, options.distinct, report, progress)
         more["distinct"] = options.distinct
     return source, origin, more
+
+
+def _open_segments(root, layout, depth, bgr_scenes, far):
+    from data_gen.sources.segments import MAX_PLANES, SegmentScenes
+
+    if depth != "auto" or bgr_scenes or far is not None:
+        raise ValueError(
+            f"--source {layout} invents depth and takes neither --depth nor --far nor "
+            f"--bgr-scenes; received {depth}, {far}, {' '.join(bgr_scenes) or 'none'}"
+        )
+    return SegmentScenes(root, max_planes=MAX_PLANES)
 
 
 # These groups of options have no prefix on the command line.

@@ -28,7 +28,7 @@ from dmenet_tf.applications.registry import APPLICATIONS, camera
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
-from dmenet_tf.prediction.folders import note, read_ahead, too_long
+from dmenet_tf.prediction.folders import ReadAhead, note, too_long
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.predictor import Predictor, check_max_side
 from dmenet_tf.prediction.summaries import is_output, output_path
@@ -149,8 +149,11 @@ def run(options) -> int:
     photos, left_out = find_photos(options.photos, options.out, is_output)
     map_of = _stored(options, photos) if options.map else _predicted(options)
     skipped = 0
-    with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
-        for photo, image in read_ahead(photos, int(options.max_pixels * 1e6)):
+    with (
+        ReadAhead(int(options.max_pixels * 1e6)) as reader,
+        tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar,
+    ):
+        for photo, image in reader.each(photos):
             try:
                 if isinstance(image, Exception):
                     raise image

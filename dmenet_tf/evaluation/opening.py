@@ -73,9 +73,9 @@ def rtf_photos(options: SampleOptions):
 def rendered_segments(options: SampleOptions):
     """Segmented photos rendered as planes at random distances, of `segments`."""
     from data_gen.sources.base import concat
-    from dmenet_tf.evaluation import samples
+    from data_gen.sources.segments import SegmentScenes
 
-    opened = [samples.SegmentScenes(path, _seed(options)) for path in options.data]
+    opened = [SegmentScenes(path, _seed(options)) for path in options.data]
     return _rendered(concat(opened), _described(options), options)
 
 

@@ -6,13 +6,12 @@ Every one is a `data_gen.sources.base.Source`, whose plane is the truth:
 | --- | --- |
 | `dmenet_tf.data.labelled.LabelledPhotos` | 1 = blurred, 0 = in focus |
 | `RtfPhotos` | `sigma_px` |
-| `RenderedScenes` over RGB-D scenes or `SegmentScenes` | `defocus` |
+| `RenderedScenes` over RGB-D scenes or `data_gen.sources.segments` | `defocus` |
 | `data_gen.dataset`: records and folders | `defocus` |
 """
 
 import csv
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import tensorflow as tf
 
 from data_gen import augment, pipeline
 from data_gen.io.errors import DataFileError
-from data_gen.io.images import IMAGE_SUFFIXES, by_stem, read_bytes, read_rgb
+from data_gen.io.images import IMAGE_SUFFIXES, read_bytes, read_rgb
 from data_gen.io.search import find_files
 from data_gen.sources.base import Source, Subset
 from dmenet_tf.architecture import SIZE_MULTIPLE
@@ -142,70 +141,6 @@ class RenderedScenes(Source):
     def _scene(self, index) -> int:
         order = pipeline.fold(tf.constant(self._rendered.key, tf.int32), pipeline.ORDER)
         return int(augment.epoch_index(order, index, len(self._fitted)))
-
-
-class SegmentScenes(Source):
-    """All-in-focus RGB-D scenes made from photos that people have segmented (BSDS500).
-
-    `root` holds images/**/NAME.jpg and groundTruth/**/NAME.mat. Each segment becomes a
-    plane: n segments get the n distances from 1 to 10 in equal ratios, in an order drawn from
-    (seed, NAME). Of several people's segmentations, the one with the median number of segments is
-    taken. So textures and outlines are real, and the map of a rendering is exact.
-    """
-
-    NEAREST, FARTHEST = 1.0, 10.0
-
-    def __init__(self, root, seed: int):
-        root, self.seed = Path(root), seed
-        images = _by_stem_below(root / "images", IMAGE_SUFFIXES)
-        segments = _by_stem_below(root / "groundTruth", (".mat",))
-        for stem in sorted(images.keys() ^ segments.keys()):
-            raise DataFileError(
-                f"{images.get(stem) or segments[stem]}: images/**/NAME.jpg and "
-                "groundTruth/**/NAME.mat must come in pairs; received no partner of this one"
-            )
-        self._pairs = [(images[stem], segments[stem]) for stem in images]
-
-    def __len__(self):
-        return len(self._pairs)
-
-    def name(self, index):
-        return self._pairs[index][0].stem
-
-    def read(self, index):
-        """-> image uint8 [H, W, 3], depth float32 [H, W]."""
-        image_path, segments_path = self._pairs[index]
-        image, labels = read_rgb(image_path), read_segments(segments_path)
-        if image.shape[:2] != labels.shape:
-            raise DataFileError(
-                f"{segments_path}: segments must have the size of their photo; received "
-                f"{list(labels.shape)} for {list(image.shape[:2])}"
-            )
-        _, labels = np.unique(labels, return_inverse=True)
-        count = int(labels.max()) + 1
-        draw = np.random.default_rng([self.seed, zlib.crc32(self.name(index).encode())])
-        distances = draw.permutation(np.geomspace(self.NEAREST, self.FARTHEST, count))
-        return image, np.float32(distances[labels.reshape(image.shape[:2])])
-
-
-def read_segments(path) -> np.ndarray:
-    """Segment numbers [H, W] of the segmentation with the median number of segments in a file."""
-    people = _read_mat(path, "groundTruth")
-    try:
-        found = [person[0, 0]["Segmentation"] for person in people.ravel()]
-        found.sort(key=lambda labels: len(np.unique(labels)))  # stable: ties in the file's order
-        return found[(len(found) - 1) // 2]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise DataFileError(
-            f"{path}: groundTruth must hold segmentations as BSDS500 files do ({error})"
-        ) from error
-
-
-def _by_stem_below(folder, suffixes) -> dict[str, Path]:
-    files = by_stem(find_files(folder, suffixes) if folder.is_dir() else ())
-    if not files:
-        raise DataFileError(f"{folder}: must hold files of {' '.join(suffixes)}; received none")
-    return files
 
 
 def _read_mat(path, variable: str) -> np.ndarray:

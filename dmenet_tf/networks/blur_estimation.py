@@ -13,10 +13,11 @@ Layers are named after their level, 4 (1/16 size) to 0 (full size): `level3_conv
 """
 
 import re
+from typing import NamedTuple
 
 import keras
 
-from dmenet_tf.architecture import FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
+from dmenet_tf.architecture import CHANNELS_AND_COUNT, FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
 from dmenet_tf.networks.layers import (
     BatchNorm,
     RequireSizeMultiple,
@@ -80,3 +81,37 @@ def _auxiliary(x, channels, level):
 def encoder_layers(model: keras.Model) -> list:
     """VGG19's convolutions in B."""
     return [layer for layer in model.layers if re.fullmatch(r"conv\d_\d", layer.name)]
+
+
+class Parts(NamedTuple):
+    """B as four models that share its layers, for what not every image needs all of.
+
+    encoder     image -> the five features that the decoder joins, finest first
+    decoder     those -> what levels 3 to 0 give, of which the last is `feature`
+    heads       the encoder's last feature (level 4) and those four -> `aux0` .. `aux4`
+    refinement  `feature` -> `defocus`
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    heads: keras.Model
+    refinement: keras.Model
+
+
+ENCODER_ENDS = tuple(
+    f"conv{block}_{count}" for block, (_, count) in enumerate(CHANNELS_AND_COUNT, start=1)
+)
+
+
+def parts(model: keras.Model) -> Parts:
+    """The parts of a model of `build_blur_estimation`; each has that model's own weights."""
+    features = [model.get_layer(name).output for name in ENCODER_ENDS]
+    levels = [model.get_layer(f"level{i}_aux_conv1_pad").input for i in (4, 3, 2, 1, 0)]
+    heads = {name: output for name, output in model.output.items() if name.startswith("aux")}
+    defocus = {"defocus": model.output["defocus"]}
+    return Parts(
+        keras.Model(model.input, features, name="encoder"),
+        keras.Model(features, levels[1:], name="decoder"),
+        keras.Model(levels, heads, name="heads"),
+        keras.Model(levels[-1], defocus, name="refinement"),
+    )

@@ -23,12 +23,19 @@ the environment before it is imported (by default on some processors alone): wit
 with AVX2, this graph takes 1.7 to 1.9 times as long.
 """
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from dmenet_tf.architecture import CHANNELS_AND_COUNT, LEVELS, REFINEMENTS, SIZE_MULTIPLE
-from dmenet_tf.networks.layers import LEAKY_SLOPE, RequireSizeMultiple
+from dmenet_tf.networks.layers import (
+    BATCH_NORM_EPSILON,
+    LEAKY_SLOPE,
+    RequireSizeMultiple,
+    own_name,
+)
 from dmenet_tf.networks.vgg19 import BGR_MEAN
 
 
@@ -39,17 +46,30 @@ def fold(model: keras.Model) -> "FoldedBlurEstimation":
     """
     if model.name != "blur_estimation":
         raise ValueError(f"fold takes a model of build_blur_estimation; received {model.name}")
-    layers = {layer.name: layer for layer in model.layers}
-    weights = {}
-    for name, layer in layers.items():
-        if not isinstance(layer, keras.layers.Conv2D) or "_aux_" in name:
-            continue
-        weights[name] = _folded(layer, layers.get(name.replace("conv", "bn")))
+    return fold_variables(
+        {
+            layer.name: {own_name(variable): np.asarray(variable) for variable in layer.weights}
+            for layer in model.layers
+            if layer.weights
+        }
+    )
+
+
+def fold_variables(layers: Mapping[str, Mapping[str, np.ndarray]]) -> "FoldedBlurEstimation":
+    """The inference graph from B's variables, {layer: {variable: array}}, any float type.
+
+    Layers and shapes are those of `shapes.variable_shapes`; nothing is checked here.
+    """
+    weights = {
+        name: _folded(variables, layers.get(name.replace("conv", "bn")))
+        for name, variables in layers.items()
+        if "kernel" in variables and "_aux_" not in name
+    }
     weights["conv1_1"] = _preprocessing_folded(*weights["conv1_1"])
     for level, skip, _, _ in LEVELS:
         name = f"level{level}_conv1"
         kernel, bias = weights.pop(name)
-        below = kernel.shape[2] - layers[skip].filters
+        below = kernel.shape[2] - layers[skip]["bias"].size
         weights[f"{name}_up"] = (_phase_kernel(kernel[:, :, :below]), None)
         weights[f"{name}_skip"] = (kernel[:, :, below:], bias)
     return FoldedBlurEstimation(
@@ -67,6 +87,19 @@ class FoldedBlurEstimation(tf.Module):
         super().__init__(name="folded_blur_estimation")
         # A tuple: tf.Module would wrap a dict. NumPy arrays become constants of a traced graph.
         self._weights = tuple(weights.items())
+
+    @property
+    def channels(self) -> int:
+        """Of the first convolution, as large as the photo: what memory depends on."""
+        return dict(self._weights)["conv1_1"][0].shape[-1]
+
+    def as_operations(self) -> "FoldedBlurEstimation":
+        """The same for calls outside of a graph, each of which would copy weights of NumPy."""
+        weights = {
+            name: [None if w is None else tf.constant(w) for w in pair]
+            for name, pair in self._weights
+        }
+        return FoldedBlurEstimation(weights)
 
     @tf.autograph.experimental.do_not_convert  # no control flow on tensors: half the tracing time
     def __call__(self, images):
@@ -103,15 +136,14 @@ class FoldedBlurEstimation(tf.Module):
 
 
 def _folded(convolution, normalisation):
-    kernel, bias = (np.asarray(w) for w in (convolution.kernel, convolution.bias))
+    kernel, bias = convolution["kernel"], convolution["bias"]
     if normalisation is None:
         return kernel, bias
     kernel, bias = np.float64(kernel), np.float64(bias)
     mean, variance, beta = (
-        np.float64(np.asarray(getattr(normalisation, name)))
-        for name in ("moving_mean", "moving_variance", "beta")
+        np.float64(normalisation[name]) for name in ("moving_mean", "moving_variance", "beta")
     )
-    scale = 1.0 / np.sqrt(variance + normalisation.epsilon)
+    scale = 1.0 / np.sqrt(variance + BATCH_NORM_EPSILON)
     return kernel * scale, (bias - mean) * scale + beta
 
 

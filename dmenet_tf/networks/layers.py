@@ -6,11 +6,14 @@ batch statistics are float32 always.
 
 import contextlib
 import contextvars
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 LEAKY_SLOPE = 0.2
+# Keeps a constant channel from dividing by zero; the published networks' value.
+BATCH_NORM_EPSILON = 1e-5
 MIN_CHANNELS = 4
 
 
@@ -19,6 +22,11 @@ def scaled(channels, width):
     if not width > 0:
         raise ValueError(f"width must be positive; received {width}")
     return max(MIN_CHANNELS, round(channels * width))
+
+
+def own_name(variable) -> str:
+    """A variable's name within its layer: "kernel" in Keras 3, "conv1_1/kernel:0" in Keras 2."""
+    return variable.name.split("/")[-1].split(":")[0]
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
@@ -69,22 +77,37 @@ class RequireSizeMultiple(keras.layers.Layer):
         return {**super().get_config(), "multiple": self.multiple}
 
 
-_followers = contextvars.ContextVar("followers", default=None)
+class Group(NamedTuple):
+    """Neighbouring images of a batch that `BatchNorm` in training normalises by themselves.
+
+    followers: {layer name: (mean, variance)}, the variables that follow the group's statistics;
+        of a layer that is not named, nothing follows them. None: the layer's own moving statistics.
+    """
+
+    size: int | tf.Tensor
+    followers: dict | None = None
+
+
+_groups = contextvars.ContextVar("groups", default=(Group(-1),))
 
 
 @contextlib.contextmanager
-def moving_statistics_into(followers):
-    """Within it, `BatchNorm` in training updates these variables, its own moving statistics not.
+def batch_of_groups(groups):
+    """Within it, `BatchNorm` in training takes a batch for several, one group after another.
 
-    followers: {layer name: (mean, variance)}, what follows a domain whose statistics inference is
-    not to take over; of a layer that is not named, nothing follows the batch. Read when a layer is
-    called, which in a tf.function is when it is traced.
+    groups: `Group`s, whose sizes add up to the batch. Read when a layer is called, which in a
+    tf.function is when it is traced.
     """
-    token = _followers.set(followers)
+    token = _groups.set(tuple(groups))
     try:
         yield
     finally:
-        _followers.reset(token)
+        _groups.reset(token)
+
+
+def moving_statistics_into(followers):
+    """Within it, a whole batch is one group, which `followers` follow: see `Group`."""
+    return batch_of_groups([Group(-1, followers)])
 
 
 def moving_statistics_kept():
@@ -102,34 +125,49 @@ class BatchNorm(keras.layers.BatchNormalization):
     """
 
     def __init__(self, **kwargs):
-        # 1e-5 keeps a constant channel from dividing by zero; it is the published networks' value.
-        super().__init__(**{"scale": False, "epsilon": 1e-5, "momentum": 0.9, **kwargs})
+        super().__init__(
+            **{"scale": False, "epsilon": BATCH_NORM_EPSILON, "momentum": 0.9, **kwargs}
+        )
 
     def call(self, inputs, training=None, mask=None):
-        training = bool(training) and self.trainable
+        if not (training and self.trainable):
+            moving = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
+            return self._normalise(inputs, *moving, is_training=False).y
+        groups = _groups.get()
+        # The operation takes each group's own statistics, and wants those given to be empty.
+        outputs = [self._normalise(part, [], []) for part in _split(inputs, groups)]
+        self._follow(groups, outputs)
+        return outputs[0].y if len(groups) == 1 else tf.concat([o.y for o in outputs], axis=0)
+
+    def _normalise(self, inputs, mean, variance, is_training=True):
         offset = tf.convert_to_tensor(self.beta)
-        output = tf.raw_ops.FusedBatchNormV3(
+        return tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.ones_like(offset),
             offset=offset,
-            # In training the operation takes the batch's own statistics and wants these empty.
-            mean=[] if training else tf.convert_to_tensor(self.moving_mean),
-            variance=[] if training else tf.convert_to_tensor(self.moving_variance),
+            mean=mean,
+            variance=variance,
             epsilon=self.epsilon,
-            is_training=training,
+            is_training=is_training,
         )
-        if training:
-            batch = output.batch_mean, output.batch_variance
-            for moving, value in zip(self._moving_statistics(), batch, strict=False):
-                moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
-        return output.y
 
-    def _moving_statistics(self):
-        """The mean and the variance that follow a batch; nothing where none do."""
-        followers = _followers.get()
-        if followers is None:
-            return self.moving_mean, self.moving_variance
-        return followers.get(self.name, ())
+    def _follow(self, groups, outputs):
+        """Moves what follows each group towards its statistics, in the order of the groups."""
+        for group, output in zip(groups, outputs, strict=True):
+            followers = self.moving_mean, self.moving_variance
+            if group.followers is not None:
+                followers = group.followers.get(self.name, ())
+            batch = output.batch_mean, output.batch_variance
+            for moving, value in zip(followers, batch, strict=False):
+                moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+
+
+def _split(inputs, groups):
+    """The images of each group. Parts along the first axis share the memory of the whole."""
+    if len(groups) == 1:
+        return [inputs]
+    sizes = [group.size for group in groups]
+    return tf.split(inputs, len(groups) if len(set(sizes)) == 1 else sizes)
 
 
 _to_be_loaded = contextvars.ContextVar("to_be_loaded", default=False)

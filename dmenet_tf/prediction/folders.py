@@ -9,8 +9,8 @@ import errno
 import itertools
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from tqdm import tqdm
 
@@ -34,13 +34,14 @@ class Folder:
     Args:
         options: of `dmenet_tf.predict.build_parser`.
         estimator: a `dmenet_tf.prediction.estimator.Estimator`.
+        reader: a `ReadAhead`, for one photo at a time.
         jobs: photos at a time, each read, mapped and written by a thread: for an estimator that
             threads may share and that mostly waits. At most as many photos are in memory.
     """
 
-    def __init__(self, options, estimator, jobs: int = 1):
+    def __init__(self, options, estimator, reader: "ReadAhead", jobs: int = 1):
         self.options, self.estimator, self.out = options, estimator, options.out
-        self.jobs = jobs
+        self.reader, self.jobs = reader, jobs
         self.formats = list(dict.fromkeys(options.write or ["colour"]))
         from dmenet_tf.prediction.map_files import colour_range  # imports Matplotlib
 
@@ -89,7 +90,7 @@ class Folder:
         if self.jobs > 1:
             yield from self._in_parallel(todo)
             return
-        for photo, image in read_ahead(todo, self.max_pixels):
+        for photo, image in self.reader.each(todo):
             bar.set_postfix_str(photo.name.name, refresh=True)
             yield photo, self._finish(photo, image)
 
@@ -194,13 +195,33 @@ def note(line: str) -> None:
     tqdm.write(f"note: {text}", file=sys.stderr)
 
 
-def read_ahead(photos: list[Photo], max_pixels: int) -> Iterator[tuple[Photo, object]]:
-    """(photo, its image or the error), each read by a thread while the one before is in use."""
-    with ThreadPoolExecutor(1) as reader:
-        following = [reader.submit(read, photo, max_pixels) for photo in photos[:1]]
+class ReadAhead:
+    """Reads photos in a thread of its own, each while the one before is in use.
+
+    A context manager: leaving it waits for a photo that is being read.
+    """
+
+    def __init__(self, max_pixels: int):
+        self._max_pixels = max_pixels
+        self._reader = ThreadPoolExecutor(1)
+        self._under_way: dict[Photo, Future] = {}
+
+    def start(self, photos: Iterable[Photo]) -> None:
+        """Begins to read those that are not being read yet."""
+        for photo in photos:
+            if photo not in self._under_way:
+                self._under_way[photo] = self._reader.submit(read, photo, self._max_pixels)
+
+    def each(self, photos: list[Photo]) -> Iterator[tuple[Photo, object]]:
+        """(photo, its image or the error), in order."""
         for index, photo in enumerate(photos):
-            image = following.pop().result()
-            following += [
-                reader.submit(read, later, max_pixels) for later in photos[index + 1 : index + 2]
-            ]
+            self.start([photo])
+            image = self._under_way.pop(photo).result()
+            self.start(photos[index + 1 : index + 2])
             yield photo, image
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._reader.shutdown(cancel_futures=True)

@@ -12,27 +12,16 @@ A window's corner lies on the grid of 16 px of the deepest feature. A step's win
 function of (seed, step), as all batches are.
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf.architecture import CHANNELS_AND_COUNT, SIZE_MULTIPLE
+from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.data.iteration import Elements
 
-ENDS = tuple(f"conv{block}_{count}" for block, (_, count) in enumerate(CHANNELS_AND_COUNT, start=1))
 # Batch of a training step: images of a domain -> its label.
 DOMAINS = {"synthetic": "defocus", "labelled": "blurred"}
 FLOAT16_MAX = 65504.0
 _STREAM = 0xCAC4E  # keeps these random numbers apart from others of the same seed
-
-
-def split(blur_estimation) -> tuple[keras.Model, keras.Model]:
-    """B as two models that share its layers: image -> features, features -> B's outputs."""
-    features = [blur_estimation.get_layer(name).output for name in ENDS]
-    return (
-        keras.Model(blur_estimation.input, features, name="encoder"),
-        keras.Model(features, blur_estimation.output, name="decoder"),
-    )
 
 
 class CachedFeatures:

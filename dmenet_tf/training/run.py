@@ -17,7 +17,8 @@ from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.networks import balance_features
-from dmenet_tf.training.cached_features import CachedFeatures, split
+from dmenet_tf.networks.blur_estimation import parts
+from dmenet_tf.training.cached_features import CachedFeatures
 from dmenet_tf.training.failures import explained
 from dmenet_tf.training.loop import Loop
 from dmenet_tf.training.monitoring import Monitor
@@ -121,7 +122,7 @@ def _cached_batches(model, streams, config: Config, start: int):
     data, training = config.data, config.training
     print(f"features of {training.cached_crops} crops of each domain are computed once", flush=True)
     cache = CachedFeatures(
-        split(model)[0],
+        parts(model).encoder,
         datasets.training_batches(streams, data, training.seed),
         training.cached_crops,
     )

@@ -5,10 +5,11 @@ A batch is a dict of float32 tensors, images RGB in [0, 1]:
 [N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16. In place of
 images a tuple of the encoder's features may stand (`cached_features.py`), where D has no part.
 
-A step runs B forward ONCE on each domain that a loss needs, each in its own batch-norm batch. The
-moving statistics of B follow the domain that `NetworkConfig.statistics` names, those kept beside it
-the other of the two (`averages.py`). D learns from the features with the gradient stopped; then L_g
-is taken through the updated D, and B and S follow.
+A step runs B forward ONCE, on all domains that a loss needs in one batch, where each domain is a
+batch of its own to batch normalisation (`domains.py`). The moving statistics of B follow the domain
+that `NetworkConfig.statistics` names, those kept beside it the other of the two (`averages.py`). D
+learns from the features with the gradient stopped; then L_g is taken through the updated D, and B
+and S follow.
 """
 
 import contextlib
@@ -19,9 +20,8 @@ import tensorflow as tf
 
 from dmenet_tf import networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
-from dmenet_tf.networks.blur_estimation import encoder_layers
-from dmenet_tf.networks.layers import moving_statistics_into
-from dmenet_tf.training import cached_features, keras_versions, losses
+from dmenet_tf.networks.blur_estimation import encoder_layers, parts
+from dmenet_tf.training import domains, keras_versions, losses
 from dmenet_tf.training.schedules import LearningRate
 from dmenet_tf.weights.averages import Average, Statistics
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
@@ -114,7 +114,7 @@ class Trainer:
             self.real = ()
         self.statistics = statistics
         self.other_statistics = Statistics(networks.blur_estimation) if self.real else None
-        self._decoder = None
+        self._parts = parts(networks.blur_estimation)
         self.average = None
         if training.average:
             self.average = Average(
@@ -139,8 +139,10 @@ class Trainer:
             self.discriminator_optimizer = _optimizer(
                 training, steps_per_epoch, networks.discriminator.trainable_variables
             )
-        self.train_step = tf.function(self._train_step, jit_compile=training.jit)
-        self.pretrain_step = tf.function(self._pretrain_step, jit_compile=training.jit)
+        # Nothing in a step depends on a tensor's value; without autograph it is traced faster.
+        options = {"jit_compile": training.jit, "autograph": False}
+        self.train_step = tf.function(self._train_step, **options)
+        self.pretrain_step = tf.function(self._pretrain_step, **options)
 
     def monitored(self) -> dict[str, float]:
         """The learning rate, and the loss scale where there is one."""
@@ -178,8 +180,9 @@ class Trainer:
         """Updates D, then B and S. Returns the unweighted losses, L_g, L_d and D's accuracy."""
         report = {}
         with tf.GradientTape() as tape:
-            synthetic = self._estimate(batch, "synthetic")
-            real = {name: self._estimate(batch, name) for name in self.real}
+            estimates = self._estimate(batch, ("synthetic", *self.real))
+            synthetic = estimates["synthetic"]
+            real = {name: estimates[name] for name in self.real}
             if self.networks.discriminator is not None:
                 with tape.stop_recording():
                     report |= self._update_discriminator(synthetic, real)
@@ -191,24 +194,23 @@ class Trainer:
         self._end_step()
         return named | report | {"L_g": total}
 
-    def _estimate(self, batch: dict, domain: str) -> dict:
-        """B on one domain's images, normalised by their own batch, which statistics follow.
+    def _estimate(self, batch: dict, names: tuple[str, ...]) -> dict:
+        """B's outputs for each of these domains, all that a loss or a moving statistic needs.
 
         Two domains are followed, the synthetic one and labelled photos. A mixture of them would
         suit neither, and unlabelled photos resemble the labelled ones.
         """
+        other = self.other_statistics.followers() if self.other_statistics else {}
         own = {"synthetic": "synthetic", "photos": "labelled"}[self.statistics]
-        if domain == own:
-            followers = None
-        elif domain == "unlabelled":
-            followers = {}
-        else:
-            followers = self.other_statistics.followers()
-        model = self.networks.blur_estimation
-        if isinstance(batch[domain], tuple):
-            model = self._decoder = self._decoder or cached_features.split(model)[1]
-        with moving_statistics_into(followers):
-            return model(batch[domain], training=True)
+        followers = {"synthetic": other, "labelled": other, "unlabelled": {}} | {own: None}
+        labels = {"labelled"} if self.networks.sharpness is not None else set()
+        return domains.estimate(
+            self._parts,
+            {name: batch[name] for name in names},
+            followers,
+            maps={"synthetic"} | labels,
+            auxiliary_maps={"synthetic"} | (labels if self.weights.lambda_sharpness_aux else set()),
+        )
 
     def _end_step(self) -> None:
         if self.average is not None:
@@ -218,7 +220,7 @@ class Trainer:
     def _pretrain_step(self, batch: dict) -> dict:
         """Updates B alone, from its map and its auxiliary heads on synthetic images."""
         with tf.GradientTape() as tape:
-            synthetic = self._estimate(batch, "synthetic")
+            synthetic = self._estimate(batch, ("synthetic",))["synthetic"]
             named = self._map_losses(synthetic, batch["defocus"])
             total = self._total(named)
             scaled = keras_versions.scale_loss(self.generator_optimizer, total)
@@ -230,16 +232,21 @@ class Trainer:
 
     def discriminator_losses(self, synthetic: dict, real: dict) -> tuple[dict, tf.Tensor]:
         """The terms of L_d from B's outputs, no gradient into B; and D's accuracy."""
-        discriminate = self.networks.discriminator
         named, correct = {}, []
-        for name, outputs, is_synthetic in [("d_synthetic", synthetic, True)] + [
-            (f"d_real_{name}", outputs, False) for name, outputs in real.items()
-        ]:
-            logits = discriminate(tf.stop_gradient(outputs["feature"]), training=True)
-            named[name] = losses.discriminator_loss(logits, is_synthetic)
+        features = {"synthetic": synthetic["feature"]}
+        features |= {f"real_{name}": outputs["feature"] for name, outputs in real.items()}
+        stopped = {name: tf.stop_gradient(feature) for name, feature in features.items()}
+        for name, logits in self._discriminate(stopped).items():
+            is_synthetic = name == "synthetic"
+            named[f"d_{name}"] = losses.discriminator_loss(logits, is_synthetic)
             correct.append(tf.reduce_mean(tf.cast((logits > 0) == is_synthetic, tf.float32)))
         # Half for the synthetic domain, half for the two real ones: 0.5 is chance.
         return named, 0.5 * correct[0] + 0.5 * tf.reduce_mean(tf.stack(correct[1:]))
+
+    def _discriminate(self, features: dict) -> dict:
+        """D's logits of each domain's feature, normalised by that domain's own batch."""
+        network = self.networks.discriminator
+        return domains.forward(lambda feature: network(feature, training=True), features)
 
     def _update_discriminator(self, synthetic: dict, real: dict) -> dict:
         optimizer = self.discriminator_optimizer
@@ -274,9 +281,9 @@ class Trainer:
             if self.weights.lambda_sharpness_aux:
                 named["sharpness_aux"] = self._auxiliary_sharpness(real["labelled"], batch)
         if networks.discriminator is not None:
+            features = {name: outputs["feature"] for name, outputs in real.items()}
             fooled = [
-                losses.adversarial_loss(networks.discriminator(outputs["feature"], training=True))
-                for outputs in real.values()
+                losses.adversarial_loss(logits) for logits in self._discriminate(features).values()
             ]
             named["adversarial"] = tf.add_n(fooled) / len(fooled)
         return named

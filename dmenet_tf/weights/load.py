@@ -13,23 +13,26 @@ so the two travel together.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from dmenet_tf.networks import build_blur_estimation
+from dmenet_tf.networks.folding import FoldedBlurEstimation, fold, fold_variables
 from dmenet_tf.networks.layers import to_be_loaded
 from dmenet_tf.weights.checkpoints import BEST, load_blur_estimation, restore_networks
 from dmenet_tf.weights.published import (
     load_published,
+    named_as_published,
     published_about,
     published_encoding,
     published_names,
     published_parts,
     published_widths,
+    read_blur_estimation,
     save_published,
 )
 
@@ -80,12 +83,49 @@ def load_weights(path, which: str = BEST) -> TrainedModel:
         with to_be_loaded():
             model = build_blur_estimation(*published_widths(path))
         load_published(path, model)
-        encoding, about = published_encoding(path), published_about(path)
-        licence = about.get("licence", AUTHORS_TERMS if encoding == "released" else "")
-        more = int(about.get("recommended_side", 0)), about.get("statistics", "")
+        encoding, licence, *more = _said_by(path)
     else:
         raise _missing(path)
-    return TrainedModel(model, encoding, str(path), _identity(model, encoding), licence, *more)
+    identity = _identity(published_names(model), encoding)
+    return TrainedModel(model, encoding, str(path), identity, licence, *more)
+
+
+@dataclass(frozen=True)
+class InferenceModel:
+    """B as far as a map needs it; the other fields as of `TrainedModel`."""
+
+    network: FoldedBlurEstimation
+    encoding: str
+    origin: str
+    identity: str
+    licence: str = ""
+    recommended_side: int = 0
+    statistics: str = ""
+
+
+def load_for_inference(weights: str | Path | TrainedModel) -> InferenceModel:
+    """B's inference graph, of `load_weights`' paths, or of a loaded model.
+
+    Of an .npz no Keras model is built, which takes longer than to read the weights. Raises as
+    `load_weights`.
+    """
+    if not isinstance(weights, TrainedModel) and Path(weights).is_file():
+        variables = read_blur_estimation(weights)
+        if variables is not None:
+            encoding, licence, *more = _said_by(weights)
+            identity = _identity(named_as_published(variables), encoding)
+            network = fold_variables(variables)
+            return InferenceModel(network, encoding, str(weights), identity, licence, *more)
+    trained = weights if isinstance(weights, TrainedModel) else load_weights(weights)
+    said = {field.name: getattr(trained, field.name) for field in fields(trained)}
+    return InferenceModel(fold(said.pop("model")), **said)
+
+
+def _said_by(path) -> tuple[str, str, int, str]:
+    """Encoding, licence, recommended side and statistics of an .npz of the published layout."""
+    encoding, about = published_encoding(path), published_about(path)
+    licence = about.get("licence", AUTHORS_TERMS if encoding == "released" else "")
+    return encoding, licence, int(about.get("recommended_side", 0)), about.get("statistics", "")
 
 
 def save_weights(path, trained: TrainedModel, licence: str = "") -> None:
@@ -120,7 +160,9 @@ def mean_of_weights(models: Sequence[TrainedModel]) -> TrainedModel:
         )
     last.model.set_weights([np.mean(same, axis=0) for same in zip(*sets, strict=True)])
     origin = "mean of " + ", ".join(trained.origin for trained in models)
-    return replace(last, origin=origin, identity=_identity(last.model, last.encoding))
+    return replace(
+        last, origin=origin, identity=_identity(published_names(last.model), last.encoding)
+    )
 
 
 def start_from(path, networks) -> str:
@@ -150,9 +192,10 @@ def _missing(path: Path) -> FileNotFoundError:
     )
 
 
-def _identity(model: keras.Model, encoding: str) -> str:
+def _identity(variables: Mapping, encoding: str) -> str:
+    """variables: {published name: array or variable} of B."""
     digest = hashlib.blake2b(encoding.encode())
-    for name, variable in sorted(published_names(model).items()):
+    for name, variable in sorted(variables.items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(variable, np.float32).tobytes())
     return digest.hexdigest()[:IDENTITY_LENGTH]

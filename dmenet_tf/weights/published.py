@@ -24,6 +24,7 @@ import numpy as np
 from data_gen.io.atomic import write_atomic
 from data_gen.optics import ENCODINGS
 from dmenet_tf.networks.layers import scaled
+from dmenet_tf.networks.shapes import variable_shapes
 
 _DECODER = "main_net/defocus_net/decoder"
 # Model -> (its prefix in a published file, [(our layer, published layer)]); "conv" and "bn" in our
@@ -64,15 +65,40 @@ _DECODER_ENDS = tuple(f"{_DECODER}/{name}/b_conv2d:0" for name in ("u0/c_init", 
 
 def published_names(model):
     """{published name: variable} for every variable of a model of B, S or D."""
-    _, renames = _MODELS[model.name]
-    names = {}
-    for layer in model.layers:
-        for variable in layer.weights:
-            # "kernel" in Keras 3, "conv1_1/kernel:0" in Keras 2
-            own = variable.name.split("/")[-1].split(":")[0]
-            layer_name = _published_layer(layer.name, renames)
-            names[f"{layer_name}/{_VARIABLES.get(own, own)}:0"] = variable
-    return names
+    return {
+        # "kernel" in Keras 3, "conv1_1/kernel:0" in Keras 2
+        _published_name(
+            model.name, layer.name, variable.name.split("/")[-1].split(":")[0]
+        ): variable
+        for layer in model.layers
+        for variable in layer.weights
+    }
+
+
+def named_as_published(variables):
+    """{layer: {variable: array}} of B -> {published name: array}."""
+    return {
+        _published_name("blur_estimation", layer, variable): array
+        for layer, arrays in variables.items()
+        for variable, array in arrays.items()
+    }
+
+
+def read_blur_estimation(path) -> dict[str, dict[str, np.ndarray]] | None:
+    """{layer: {variable: array}} of B in a published .npz; None where they are no whole B.
+
+    `load_published` says what is wrong with them.
+    """
+    prefix, _ = _MODELS["blur_estimation"]
+    arrays = _read(path, lambda name: name.startswith(prefix))
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for layer, shapes in variable_shapes(*published_widths(path)).items():
+        for variable, shape in shapes.items():
+            array = arrays.pop(_published_name("blur_estimation", layer, variable), None)
+            if array is None or array.shape != shape:
+                return None
+            layers.setdefault(layer, {})[variable] = array
+    return None if arrays else layers
 
 
 def load_published(path, blur_estimation, discriminator=None, sharpness=None):
@@ -218,9 +244,9 @@ def _all_names(models):
     return {name: variable for model in models for name, variable in published_names(model).items()}
 
 
-def _published_layer(name, renames):
-    short = name.replace("conv", "c").replace("bn", "b")
-    for ours, theirs in renames:
+def _published_name(model, layer, variable):
+    short = layer.replace("conv", "c").replace("bn", "b")
+    for ours, theirs in _MODELS[model][1]:
         if re.fullmatch(ours, short):
-            return re.sub(ours, theirs, short)
-    raise KeyError(f"no published name for layer {name}")
+            return f"{re.sub(ours, theirs, short)}/{_VARIABLES.get(variable, variable)}:0"
+    raise KeyError(f"no published name for layer {layer}")

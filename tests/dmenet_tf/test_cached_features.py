@@ -1,4 +1,4 @@
-"""Features computed once: B in two halves, windows that fit their labels, exact continuation."""
+"""Features computed once: windows that fit their labels, exact continuation."""
 
 import keras
 import numpy as np
@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.training.cached_features import CachedFeatures, split
+from dmenet_tf.networks.blur_estimation import parts
+from dmenet_tf.training.cached_features import CachedFeatures
 from tests.support.training import make_batch, make_trainer
 
 pytestmark = pytest.mark.process  # it trains
@@ -25,21 +26,12 @@ def crops():
 
 @pytest.fixture(scope="module")
 def cache(model, crops):
-    return CachedFeatures(split(model)[0], crops, 5)
-
-
-def test_two_halves_are_b(model, crops):
-    encoder, decoder = split(model)
-    image = crops[0]["synthetic"]
-    whole, halves = model(image), decoder(encoder(image))
-    assert set(whole) == set(halves)
-    for name in whole:
-        np.testing.assert_allclose(halves[name], whole[name], rtol=1e-5, atol=1e-6)
+    return CachedFeatures(parts(model).encoder, crops, 5)
 
 
 def test_the_first_crops_are_kept(model, crops, cache):
     assert cache.labels["labelled"].shape == (5, 64, 64, 1)
-    expected = split(model)[0](crops[2]["labelled"])
+    expected = parts(model).encoder(crops[2]["labelled"])
     for kept, new in zip(cache.features["labelled"], expected, strict=True):
         # float16 has 11 bits, and the last crop is the first of the third batch.
         np.testing.assert_allclose(kept[4], new[0], rtol=2**-11, atol=1e-4)
@@ -79,7 +71,7 @@ def test_windows_grow_and_a_later_start_continues(cache):
 def test_a_step_on_features_is_a_step_on_images():
     image, feature = (make_trainer("BS", freeze_encoder=True) for _ in range(2))
     batch = make_batch(side=32)
-    encoder = split(feature.networks.blur_estimation)[0]
+    encoder = parts(feature.networks.blur_estimation).encoder
     features = {name: tuple(encoder(batch[name])) for name in ("synthetic", "labelled")}
     left, right = image.train_step(batch), feature.train_step(batch | features)
     assert set(left) == set(right)

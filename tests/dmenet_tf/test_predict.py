@@ -23,6 +23,7 @@ from dmenet_tf.prediction import backends, folders
 from dmenet_tf.prediction.local import Predictor
 from dmenet_tf.prediction.map_files import read_map
 from dmenet_tf.prediction.summaries import SUFFIXES
+from dmenet_tf.weights.load import load_weights
 from dmenet_tf.weights.published import save_published
 from tests.support.authors_graph import recipe
 from tests.support.rounding import tolerance
@@ -264,7 +265,7 @@ def test_a_photo_through_a_pipe_in_a_process_of_its_own(tmp_path, weights):
     assert b"1 photo: 1 written" in done.stdout and not done.stderr
     expected = Predictor(weights).sigma_px(image)
     # A process of its own takes oneDNN's kernels, this one perhaps not.
-    bound = 7 * tolerance(Predictor(weights).trained.model, picture(96, 112), 0.03)
+    bound = 7 * tolerance(load_weights(weights).model, picture(96, 112), 0.03)
     found = np.load(tmp_path / "stdin.sigma.npy")
     np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
 

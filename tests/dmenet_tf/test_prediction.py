@@ -50,6 +50,18 @@ def predictor(model, encoding="paper", tile="auto", recommended_side=None):
     return AnyPredictor(backend, tile=tile)
 
 
+def test_a_map_is_the_same_before_and_after_a_graph_is_made(model, monkeypatch):
+    monkeypatch.setattr(inference, "GRAPH_AFTER", 2)
+    predictor, image = Predictor(TrainedModel(model, "paper", "memory", "0" * 12)), photo(40, 56)
+    graph = predictor.backend._graph
+    maps = []
+    for expected in (0, 0, 1, 1):  # graphs that were made
+        maps.append(predictor.defocus(image))
+        assert graph.experimental_get_tracing_count() == expected
+    for later in maps[1:]:
+        np.testing.assert_array_equal(later, maps[0])
+
+
 @pytest.mark.parametrize("size", [(1, 1), (7, 40), (33, 16), (50, 70)])
 def test_any_size_is_padded_and_cropped_back(model, rounding, size):
     image = photo(*size)

@@ -9,13 +9,9 @@ from hypothesis import strategies as st
 from data_gen import pipeline
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import write_png
+from data_gen.sources.segments import SegmentScenes
 from dmenet_tf.evaluation import samples as sets
-
-RNG = np.random.default_rng(0)
-
-
-def photo(height=20, width=24):
-    return RNG.integers(0, 256, (height, width, 3), np.uint8)
+from tests.support.segments import halves, photo, write_segments
 
 
 def write_rtf(folder, number, radius):
@@ -23,25 +19,6 @@ def write_rtf(folder, number, radius):
     write_png(folder / f"image_{number}.png", image)
     scipy.io.savemat(folder / f"map_{number}.mat", {"blurMap": radius})
     return image
-
-
-def write_segments(root, stem, *people):
-    """One photo with segmentations, as BSDS500 files hold them."""
-    write_png(root / "images" / "train" / f"{stem}.png", photo(*people[0].shape))
-    cells = np.empty((1, len(people)), object)
-    for number, labels in enumerate(people):
-        person = np.empty((1, 1), [("Segmentation", object), ("Boundaries", object)])
-        person[0, 0]["Segmentation"] = labels.astype(np.uint16)
-        person[0, 0]["Boundaries"] = np.zeros(labels.shape, np.uint8)
-        cells[0, number] = person
-    path = root / "groundTruth" / "train" / f"{stem}.mat"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scipy.io.savemat(path, {"groundTruth": cells})
-    return path
-
-
-def halves(height=20, width=24, count=2):
-    return np.repeat(np.arange(1, count + 1), -(-width // count))[None, :width].repeat(height, 0)
 
 
 def test_rtf_pairs_and_converts(tmp_path):
@@ -104,38 +81,6 @@ def test_rtf_files_that_break_a_rule_are_named(tmp_path):
         sets.RtfPhotos(tmp_path / "nowhere", sets.disc_sigma_px)
 
 
-def test_segments_become_planes(tmp_path):
-    write_segments(tmp_path, "a", halves(count=4))
-    write_segments(tmp_path, "b", halves(count=2))
-    scenes = sets.SegmentScenes(tmp_path, seed=0)
-    image, depth = scenes.read(0)
-    assert image.shape == (20, 24, 3) and depth.dtype == np.float32
-    # Four planes between 1 and 10 in equal ratios, one per segment.
-    assert np.unique(depth) == pytest.approx([1, 10 ** (1 / 3), 10 ** (2 / 3), 10], rel=1e-6)
-    assert all(len(np.unique(depth[:, 6 * k : 6 * k + 6])) == 1 for k in range(4))
-    assert np.array_equal(depth, sets.SegmentScenes(tmp_path, seed=0).read(0)[1])
-    others = [sets.SegmentScenes(tmp_path, seed=seed).read(0)[1] for seed in range(1, 6)]
-    assert any(not np.array_equal(depth, other) for other in others)
-
-
-def test_the_median_of_several_peoples_segmentations_is_taken(tmp_path):
-    path = write_segments(tmp_path, "a", *(halves(count=count) for count in (6, 2, 3, 4)))
-    assert len(np.unique(sets.read_segments(path))) == 3
-
-
-def test_segments_that_break_a_rule_are_named(tmp_path):
-    path = write_segments(tmp_path, "a", halves())
-    write_png(tmp_path / "images" / "train" / "a.png", photo(10, 10))
-    with pytest.raises(DataFileError, match=r"a.mat: segments must have the size"):
-        sets.SegmentScenes(tmp_path, 0).read(0)
-    scipy.io.savemat(path, {"groundTruth": np.ones((3, 3))})
-    with pytest.raises(DataFileError, match="segmentations as BSDS500"):
-        sets.SegmentScenes(tmp_path, 0).read(0)
-    path.unlink()
-    with pytest.raises(DataFileError, match="groundTruth: must hold"):
-        sets.SegmentScenes(tmp_path, 0)
-
-
 def test_rendered_scenes_repeat_and_take_every_scene_once(tmp_path):
     source = pipeline.ProceduralScenes(5, 3, 32, 32)
     rendered = sets.RenderedScenes(source, seed=1, count=4)
@@ -150,7 +95,7 @@ def test_rendered_scenes_repeat_and_take_every_scene_once(tmp_path):
 
 def test_a_scene_that_cannot_be_read_keeps_its_error(tmp_path):
     write_segments(tmp_path, "a", halves()).write_bytes(b"cut off")
-    rendered = sets.RenderedScenes(sets.SegmentScenes(tmp_path, 0), seed=0, count=1)
+    rendered = sets.RenderedScenes(SegmentScenes(tmp_path, 0), seed=0, count=1)
     with pytest.raises(DataFileError, match=r"a.mat"):
         rendered.read(0)
 

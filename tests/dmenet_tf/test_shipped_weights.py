@@ -11,7 +11,8 @@ from dmenet_tf import predict
 from dmenet_tf.config import Config
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.run import _build_networks
-from dmenet_tf.weights.shipped import SHIPPED
+from dmenet_tf.weights.load import load_weights
+from dmenet_tf.weights.shipped import SHIPPED, shipped_weights
 
 LARGEST_MIB = 64
 
@@ -47,7 +48,7 @@ def test_a_run_may_start_from_it_and_needs_no_vgg19(estimator):
     config = Config(network=replace(network, weights="shipped", parts="B", statistics="synthetic"))
     resolved, networks = _build_networks(config, resume=False)
     assert resolved.network.label_encoding == "paper"
-    shipped = estimator.predictor.backend.trained.model.get_weights()
+    shipped = load_weights(shipped_weights()).model.get_weights()
     for ours, theirs in zip(networks.blur_estimation.get_weights(), shipped, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
