@@ -48,6 +48,7 @@ setup(
         "cattrs",
         "shtab",  # shell completion from the argparse parsers; tyro brings it too
         "scipy",
+        "h5py",  # depth in HDF5; Keras brings it too
         "pillow>=10.1",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "tifffile",  # pages of a TIFF, and which files are RAW; scikit-image brings it too

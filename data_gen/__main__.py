@@ -71,6 +71,7 @@ def _write(options: Options) -> int:
         options.dataset,
         options.out / DISTINCT_REPORT,
         functools.partial(tqdm, desc="comparing scenes", unit="image"),
+        note=lambda line: print(f"note: {line}", file=sys.stderr),
     )
     if left_out := search.left_out(options.scenes.roots_and_layout()[0]):
         print(f"note: {left_out}", file=sys.stderr)

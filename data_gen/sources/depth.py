@@ -1,7 +1,7 @@
 """Depth and disparity files -> clean depth maps: finite, positive, larger = farther.
 
-Two steps: `depth_files.py` reads the numbers, of which unknown ones become as NaN and sky as +inf; `clean_depth`
-then fills the map. The rules:
+Two steps: of the numbers that `depth_files.py` reads, unknown ones become NaN and sky +inf;
+`clean_depth` then fills the map. The rules:
 
 | file holds | unknown                                          | sky                              |
 | ---------- | ------------------------------------------------ | -------------------------------- |
@@ -134,8 +134,52 @@ def _bounds(known):
     )
 
 
-def read_depth(path, inverse=False, scale=1.0, offset=0.0, far=None) -> np.ndarray:
-    """A depth (or, `inverse`, disparity) file -> clean float32 [H, W], finite, > 0."""
+def planar(distance: np.ndarray, focal_widths: float) -> np.ndarray:
+    """Distances [H, W] along the rays of pixels -> depth along the optical axis.
+
+    focal_widths: the focal length in widths of the image; the axis goes through its centre. For a
+    pixel at (x, y) from the centre, depth = distance * f / sqrt(x^2 + y^2 + f^2).
+    """
+    height, width = distance.shape
+    focal = focal_widths * width
+    x = np.arange(width) - (width - 1) / 2
+    y = np.arange(height) - (height - 1) / 2
+    ray = np.sqrt(x[None, :] ** 2 + y[:, None] ** 2 + focal**2)
+    return (distance * (focal / ray)).astype(np.float32)
+
+
+def known_depth(
+    path, inverse=False, scale=1.0, offset=0.0, mask=None, ray_focal_widths=None
+) -> np.ndarray:
+    """A depth (or, `inverse`, disparity) file -> float32 [H, W], NaN = unknown, +inf = sky.
+
+    Args:
+        scale, offset: of `disparity_depth`; distances are multiplied by `scale`.
+        mask: a file of the same size, 0 where depth is unknown; None: none.
+        ray_focal_widths: of `planar`; None for distances along the axis.
+    """
     values = read_array(path)
-    known = disparity_depth(values, path, scale, offset) if inverse else metric_depth(values, path)
-    return clean_depth(known, path, far)
+    if inverse:
+        depth = disparity_depth(values, path, scale, offset)
+    else:
+        depth = metric_depth(values, path)
+        depth = depth if scale == 1 else depth * np.float32(scale)
+    if ray_focal_widths is not None:
+        depth = planar(depth, ray_focal_widths)
+    if mask is not None:
+        valid = single_channel(read_array(mask), mask)
+        if valid.shape != depth.shape:
+            raise DataFileError(
+                f"{mask}: a mask must have the size of its depth, {list(depth.shape)}; "
+                f"received {list(valid.shape)}"
+            )
+        depth[valid == 0] = np.nan
+    return depth
+
+
+def read_depth(
+    path, inverse=False, scale=1.0, offset=0.0, far=None, mask=None, ray_focal_widths=None
+) -> np.ndarray:
+    """The file as `known_depth` reads it -> clean float32 [H, W], finite, > 0."""
+    depth = known_depth(path, inverse, scale, offset, mask, ray_focal_widths)
+    return clean_depth(depth, path, far)

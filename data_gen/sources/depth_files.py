@@ -7,8 +7,8 @@
 | `.pfm` | float, as Middlebury has it |
 | `.dpt` | float, as MPI Sintel has it |
 
-What the numbers mean, `depth.py` says. Rotated bits, as in the Kinect PNGs of SUN RGB-D, are taken as
-they stand: depth * 8, monotonic up to 8.19 m.
+What the numbers mean, `depth.py` says. Rotated bits, as in the Kinect PNGs of SUN RGB-D, are taken
+as they stand: depth * 8, monotonic up to 8.19 m.
 """
 
 import io
@@ -27,7 +27,7 @@ DEPTH_SUFFIXES = (
 )  # fmt: skip
 # What to do about others that hold depth in some data sets.
 NOT_READ = {
-    ".exr": "OpenCV's wheels have no OpenEXR: convert it to .npy, for example with the package OpenEXR",
+    ".exr": "OpenCV's wheels have no OpenEXR: convert it to .npy, as with the package OpenEXR",
     ".flo": "it holds optical flow, not depth",
     ".bin": "its layout differs between programs: convert it to .npy",
     ".raw": "it states no size: convert it to .npy",
