@@ -4,6 +4,7 @@ Imports no TensorFlow, so that `--help` and shell completion answer at once.
 """
 
 import argparse
+import functools
 import json
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_gen import optics
+from data_gen.progress import progress
 from dmenet_tf.applications import deblur, depth, magnify, refocus, segment
 
 
@@ -162,7 +164,9 @@ def _deblur_options(group):
 
 
 def _deblur(image, sigma_px, options):
-    sharp = deblur.deblur(image, sigma_px, options.iterations, options.tv, options.amount)
+    bar = functools.partial(progress, desc="deblurring", unit="tile", leave=False)
+    how = options.iterations, options.tv, options.amount
+    sharp = deblur.deblur(image, sigma_px, *how, progress=bar)
     return {"deblurred": sharp}
 
 
