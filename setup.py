@@ -48,6 +48,7 @@ setup(
         "cattrs",
         "shtab",  # shell completion from the argparse parsers; tyro brings it too
         "scipy",
+        "h5py",  # depth in HDF5; Keras brings it too
         "pillow>=10.1",  # photographs: OpenCV passes a truncated JPEG as whole
         "scikit-image",
         "tifffile",  # pages of a TIFF, and which files are RAW; scikit-image brings it too
@@ -69,6 +70,7 @@ setup(
             "grpcio-health-checking>=1.60",  # the standard health service
             "tensorflow-serving-api",  # the official messages of PredictionService
             "prometheus-client",  # the metrics page
+            "orjson",  # the REST form: writes NumPy arrays, as float32 and in a tenth of the time
         ],
         # `dmenet export --format onnx`: the format itself, and the runtime that checks the file.
         "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],

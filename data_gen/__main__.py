@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tqdm import tqdm
 
 from data_gen import command_line, environment, exit_codes
 from data_gen.curation import entry_points
 from data_gen.generation import options as shared_options
+from data_gen.progress import progress
 
 COMMANDS = {"inspect": entry_points.inspect, "dedup": entry_points.dedup, "card": entry_points.card}
 DISTINCT_REPORT = "distinct"
@@ -70,7 +70,8 @@ def _write(options: Options) -> int:
         options.scenes,
         options.dataset,
         options.out / DISTINCT_REPORT,
-        functools.partial(tqdm, desc="comparing scenes", unit="image"),
+        functools.partial(progress, desc="comparing scenes", unit="image"),
+        note=lambda line: print(f"note: {line}", file=sys.stderr),
     )
     if left_out := search.left_out(options.scenes.roots_and_layout()[0]):
         print(f"note: {left_out}", file=sys.stderr)
@@ -81,7 +82,7 @@ def _write(options: Options) -> int:
             options.out,
             options.dataset,
             options.jobs or cores(),
-            functools.partial(tqdm, unit="image", smoothing=0.05),
+            functools.partial(progress, unit="image", smoothing=0.05),
             **more,
         )
     except workers.WorkerDied as error:

@@ -6,10 +6,36 @@ is saved with a run.
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.constructors import PrimitiveConstructorSpec
 
 from data_gen.rendering.options import Realism
 from dmenet_tf.architecture import SIZE_MULTIPLE
+
+
+def share(text: str) -> float:
+    """An option's text, 0.01 or 1%, as a number; ValueError for anything else."""
+    number, percent, more = text.strip().partition("%")
+    try:
+        if more:
+            raise ValueError(more)
+        return float(number) / 100 if percent else float(number)
+    except ValueError:
+        raise ValueError(f"a share must be such as 0.01 or 1%; received {text!r}") from None
+
+
+# In files it is a number.
+Share = Annotated[
+    float,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="SHARE",
+        instance_from_str=lambda words: share(words[0]),
+        is_instance=lambda value: isinstance(value, int | float),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -38,9 +64,9 @@ class DataConfig:
     """What 255 means in the binary maps. CUHK's own files: blurred."""
     unlabelled: tuple[str, ...] = ()
     """I_R: folders of real defocused photos."""
-    max_bad: float = 0.01
-    """Share of the photos of each `labelled` folder and of `unlabelled` that may be unreadable,
-    rounded up: they are skipped and listed; more of them end the training."""
+    max_bad: Share = 0.01
+    """Share (0.01 or 1%) of the photos of each `labelled` folder and of `unlabelled` that may be
+    unreadable, rounded up: they are skipped and listed; more of them end the training."""
     sampler: Literal["paper", "generator"] = "paper"
     """How lenses are drawn for RGB-D scenes."""
     realism: Realism = field(default_factory=Realism)

@@ -11,6 +11,7 @@ import os
 
 import data_gen.environment
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # The defaults of Keras, which ~/.keras/keras.json may replace. The networks are built for them.
 IMAGE_DATA_FORMAT, FLOAT, EPSILON = "channels_last", "float32", 1e-7
 
@@ -36,6 +37,19 @@ def prepare_library() -> None:
     # oneDNN's convolutions are nearly twice as fast (`networks/folding.py`), and by default on only
     # for some processors.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def reach_directly(host: str) -> None:
+    """Excepts this machine from the user's proxies: `host`, an address of it, and the loopback.
+
+    A program that listens here asks itself whether it answers, as gradio does; no proxy leads here.
+    """
+    for name in ("no_proxy", "NO_PROXY"):  # programs differ in which they read
+        given = os.environ.get(name, os.environ.get(name.swapcase(), ""))
+        hosts = [word.strip() for word in given.split(",") if word.strip()]
+        if "*" not in hosts:
+            hosts += [own for own in (*LOOPBACK, host) if own not in hosts]
+        os.environ[name] = ",".join(hosts)
 
 
 def settle_keras() -> None:

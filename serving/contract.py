@@ -37,6 +37,10 @@ larger photos in tiles.
 | deadline exceeded, in the queue or in the model | DEADLINE_EXCEEDED |
 | the client cancelled the call | CANCELLED |
 
+Over HTTP (TensorFlow Serving's REST form, and `POST /photo` of the embedded server) a status is
+`HTTP_STATUS`, as TensorFlow Serving maps them, and the body {"error": "why"}. A body above the
+limit of messages is 413 and one without a Content-Length 411.
+
 Imports nothing but the standard library.
 """  # noqa: E501
 
@@ -84,6 +88,25 @@ SIGMA_MAX_PX = 7.0  # data_gen.optics.SIGMA_MAX_PX; a test holds the two togethe
 PNG_MAX = 65535  # the PNG's value of SIGMA_MAX_PX
 SHARP_BELOW_PX = 1.0
 
+# --- statuses over HTTP, where they are not 500 ------------------------------------------------
+
+HTTP_STATUS = {
+    "OK": 200,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
 # --- limits -----------------------------------------------------------------------------------
 
 DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own, of what a client receives
@@ -91,6 +114,7 @@ DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own, of what a client receives
 MAX_PIXELS = 2_000_000
 MAX_SIDE_PX = 16_384
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # both ways; MAX_PIXELS as float32 RGB are 24 MB
+MAX_PHOTO_PIXELS = 64_000_000  # of `POST /photo`, which the embedded server cuts into parts
 
 # --- files and addresses ------------------------------------------------------------------------
 
@@ -98,6 +122,7 @@ METADATA_FILE = "assets.extra/dmenet.json"  # in a version's folder: units, labe
 LICENCE_FILE = "assets.extra/LICENCE.txt"  # only where the weights have terms of their own
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 DEFAULT_ADDRESS = "127.0.0.1:8500"  # TensorFlow Serving's gRPC port
-DEFAULT_METRICS_PORT = 8501  # and its HTTP port,
+DEFAULT_HTTP_PORT = 8501  # and its HTTP port,
 METRICS_PATH = "/monitoring/prometheus/metrics"  # with its path
+HEALTH_PATH, PHOTO_PATH = "/health", "/photo"  # of the embedded server alone
 ADDRESS_VARIABLE = "DMENET_SERVING_ADDRESS"  # contract tests ask the server there

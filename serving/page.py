@@ -130,6 +130,7 @@ def launch(page, host="127.0.0.1", port=7860, block=True) -> str:
         block_info_text_color="#57606a",
         block_info_text_color_dark="#a3adb8",
     )
+    environment.reach_directly(host)
     page.queue(max_size=16)
     _, address, _ = page.launch(
         server_name=host,

@@ -12,10 +12,9 @@ import json
 import sys
 from dataclasses import asdict
 
-from tqdm import tqdm
-
 from data_gen import command_line, environment, exit_codes
 from data_gen.curation.options import HASH_BITS, CardOptions, DedupOptions, InspectOptions
+from data_gen.progress import progress
 
 INSPECT = """Reports what a folder contains and everything that is wrong with it.
 
@@ -58,8 +57,8 @@ def inspect(argv=None) -> int:
 def _inspect(options: InspectOptions) -> int:
     from data_gen.curation import inspection
 
-    progress = functools.partial(tqdm, desc="reading", leave=False)
-    report = inspection.inspect(options.folder, options.encoding, progress)
+    bar = functools.partial(progress, desc="reading", leave=False)
+    report = inspection.inspect(options.folder, options.encoding, bar)
     if options.json:
         print(json.dumps(asdict(report), indent=2, ensure_ascii=False))
     else:
@@ -79,8 +78,8 @@ def _dedup(options: DedupOptions) -> int:
     from data_gen.io import search
 
     source = deduplication.open_collections(options.source)
-    progress = functools.partial(tqdm, desc="reading images", unit="image")
-    distinct = deduplication.distinct_source(source, options.threshold, options.out, progress)
+    bar = functools.partial(progress, desc="reading images", unit="image")
+    distinct = deduplication.distinct_source(source, options.threshold, options.out, bar)
     groups = json.loads((options.out / "report.json").read_text(encoding="utf-8"))["groups"]
     for each in groups[:10]:
         print(f"{each['kept']} stands for {len(each['merged'])} more")
@@ -114,7 +113,7 @@ def _card(options: CardOptions) -> int:
         raise ValueError(f"pictures must be at least 1; received {options.pictures}")
     dataset = data_card.open_dataset(options.folder, options.encoding)
     lines, problems = read_lines(options.folder)
-    statistics = collect(dataset, lines, functools.partial(tqdm, desc="reading", unit="image"))
+    statistics = collect(dataset, lines, functools.partial(progress, desc="reading", unit="image"))
     page = data_card.render(options.folder, dataset, statistics, lines, options.pictures)
     write_text(options.out, page)
     for problem in problems:

@@ -12,8 +12,8 @@ import numpy as np
 from data_gen.curation.inspect_dataset import Report
 from data_gen.io import parallel, search
 from data_gen.io.errors import DataFileError
-from data_gen.sources import depth as depthfiles
-from data_gen.sources import layouts
+from data_gen.sources import layouts, plausibility
+from data_gen.sources.depth import known_depth
 
 MANY_UNKNOWN = 0.3
 
@@ -50,6 +50,9 @@ def inspect_scenes(root: Path, progress: Callable = iter) -> Report:
         report.facts["unknown depth"] = (
             f"{unknown.mean():.1%} of pixels, {unknown.max():.1%} at most"
         )
+        nearer = [row["nearer_below"] for row in whole if row["kind"] == "distances"]
+        if layout == "folder" and (note := plausibility.inverse_note(root, nearer)):
+            report.notes.append(note)
         report.facts["sky"] = f"{sky.mean():.1%} of pixels, {sky.max():.1%} at most"
     for row in whole:
         if row["far"] <= row["near"]:
@@ -73,12 +76,8 @@ def _examine(scene) -> dict:
     row = {"name": scene.name, "image": str(scene.image), "depth": str(scene.depth)}
     try:
         image, depth = scene.read()
-        values = depthfiles.read_array(scene.depth)
-        known = (
-            depthfiles.disparity_depth(values, scene.depth, scene.scale, scene.offset)
-            if scene.inverse
-            else depthfiles.metric_depth(values, scene.depth)
-        )
+        how = scene.inverse, scene.scale, scene.offset
+        known = known_depth(scene.depth, *how, scene.mask, scene.ray_focal_widths)
     except DataFileError as error:
         return {**row, "problem": str(error)}
     return {
@@ -88,6 +87,7 @@ def _examine(scene) -> dict:
         "kind": _kind(scene),
         "near": float(depth.min()),
         "far": float(depth.max()),
+        "nearer_below": plausibility.nearer_below(depth),
         "unknown": float(np.isnan(known).mean()),
         "sky": float(np.isposinf(known).mean()),
     }

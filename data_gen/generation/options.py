@@ -17,8 +17,9 @@ PROCEDURAL_SIDE = 480
 SEGMENTS = "segments"
 # The keys of `layouts.LAYOUTS`, auto: the first of them that fits, and segments.
 LayoutOrAuto = Literal[
-    "auto", "sintel", "synthia", "syndof-input", "middlebury", "folder", "segments"
-]
+    "auto", "sintel", "synthia", "syndof-input", "middlebury", "hypersim", "diode", "tum",
+    "folder", "segments",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class SourceOptions:
     """Where the RGB-D scenes come from."""
 
     source: tuple[str, ...] = ()
-    """A layout (sintel, synthia, middlebury, syndof-input, folder, segments, auto) of the folders
-    in --root; or, without --root, the folders themselves. Default: built-in procedural scenes."""
+    """A layout (sintel, synthia, middlebury, hypersim, diode, tum, syndof-input, folder, segments,
+    auto) of the folders in --root; or, without --root, the folders themselves. Default: built-in
+    procedural scenes."""
     root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
     source_layout: LayoutOrAuto = "auto"
@@ -38,6 +40,8 @@ class SourceOptions:
     """Far plane, in the unit of the depth files: sky is placed there."""
     bgr_scenes: tuple[str, ...] = ()
     """Patterns of scene names whose images have red and blue swapped, e.g. 'nyu_*'."""
+    resize_depth: Literal["nearest"] | None = None
+    """Resize depth whose size differs from the image's by a whole ratio (half, a third, twice)."""
     distinct: int | None = None
     """Keep only scenes whose perceptual hashes differ by more than this many of 256 bits."""
 
@@ -68,6 +72,7 @@ def open_source(
     report=None,
     progress=iter,
     localise=str,
+    note=lambda line: None,
 ):
     """Opens the source: (source, description of its origin, further parameters).
 
@@ -75,6 +80,7 @@ def open_source(
         report: folder for the report on the selection of distinct scenes, or None.
         progress: wraps the iterable of that selection, as tqdm does.
         localise: turns a remote root into a local folder.
+        note: takes a line about a folder that is read all the same, as one that looks inverse.
     Raises ValueError (conflicting options), `DataFileError` (folders without scenes).
     """
     from data_gen import pipeline
@@ -84,10 +90,11 @@ def open_source(
     roots, layout = options.roots_and_layout()
     if roots:
         open_root = _open_segments if layout == SEGMENTS else rgbd.open_source
-        opened = [
-            open_root(localise(root), layout, options.depth, options.bgr_scenes, options.far)
-            for root in roots
-        ]
+        how = options.depth, options.bgr_scenes, options.far, options.resize_depth
+        opened = [open_root(localise(root), layout, *how) for root in roots]
+        for one in opened:
+            if line := getattr(one, "note", str)():
+                note(line)
         source, origin = concat(opened), ", ".join(roots)
     else:
         side = max(PROCEDURAL_SIDE, dataset.crop)
@@ -102,6 +109,10 @@ def open_source(
             "far": options.far,
             "bgr_scenes": list(options.bgr_scenes),
         }
+        if (
+            options.resize_depth is not None
+        ):  # data sets begun before there was the option have none
+            more["resize_depth"] = options.resize_depth
     if options.distinct is not None:
         from data_gen.curation import dedup
 
@@ -110,13 +121,14 @@ def open_source(
     return source, origin, more
 
 
-def _open_segments(root, layout, depth, bgr_scenes, far):
+def _open_segments(root, layout, depth, bgr_scenes, far, resize_depth):
     from data_gen.sources.segments import MAX_PLANES, SegmentScenes
 
-    if depth != "auto" or bgr_scenes or far is not None:
+    if depth != "auto" or bgr_scenes or far is not None or resize_depth is not None:
         raise ValueError(
-            f"--source {layout} invents depth and takes neither --depth nor --far nor "
-            f"--bgr-scenes; received {depth}, {far}, {' '.join(bgr_scenes) or 'none'}"
+            f"--source {layout} invents depth and takes none of --depth, --far, --bgr-scenes, "
+            f"--resize-depth; received {depth}, {far}, {' '.join(bgr_scenes) or 'none'}, "
+            f"{resize_depth}"
         )
     return SegmentScenes(root, max_planes=MAX_PLANES)
 

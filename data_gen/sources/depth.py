@@ -1,7 +1,7 @@
 """Depth and disparity files -> clean depth maps: finite, positive, larger = farther.
 
-Two steps: the reader of a file format marks unknown pixels as NaN and sky as +inf; `clean_depth`
-then fills the map. The rules:
+Two steps: of the numbers that `depth_files.py` reads, unknown ones become NaN and sky +inf;
+`clean_depth` then fills the map. The rules:
 
 | file holds | unknown                                          | sky                              |
 | ---------- | ------------------------------------------------ | -------------------------------- |
@@ -25,26 +25,15 @@ then fills the map. The rules:
 - Sky becomes the far plane: `far` where given (nothing is farther then), else the farthest known
   depth after clipping.
 - Unknown pixels take the depth of the nearest known one. At least a tenth must be known.
-
-`.dpt` (MPI Sintel), `.pfm`, `.npy`, `.npz`, `.mat` and images of 8 or 16 bits or float are read.
-Rotated bits, as in the Kinect PNGs of SUN RGB-D, are taken as they stand: depth * 8, monotonic up
-to 8.19 m.
 """
 
-import io
-import re
-from pathlib import Path
-
 import numpy as np
-import scipy.io
 from scipy.ndimage import distance_transform_edt
 
 from data_gen.io.errors import DataFileError
-from data_gen.io.images import decode_stored, read_bytes, single_channel
+from data_gen.io.images import single_channel
+from data_gen.sources.depth_files import read_array
 
-DEPTH_SUFFIXES = (
-    ".png", ".npy", ".npz", ".pfm", ".mat", ".tif", ".tiff", ".pgm", ".ppm", ".dpt", ".bmp",
-)  # fmt: skip
 SPECK_PERCENT = 1.0
 SPECK_FACTOR = 2.0
 MIN_KNOWN = 0.1
@@ -52,96 +41,6 @@ SKY_FROM = 1e6  # 1,000 km, or 1 km in millimetres
 SATURATED = 65535
 HALF_SATURATED = 65504  # the largest float16
 RELATIVE_FAR_TO_NEAR = 3.0
-DPT_TAG = 202021.25
-
-
-# --- file formats -------------------------------------------------------------------------------
-
-
-def read_array(path) -> np.ndarray:
-    """The stored numbers of a depth file: [H, W], or [H, W, 3] for a colour image."""
-    path = Path(path)
-    reader = {".dpt": _dpt, ".pfm": _pfm, ".npy": _npz, ".npz": _npz, ".mat": _mat}
-    data = read_bytes(path)
-    try:
-        array = reader.get(path.suffix.lower(), decode_stored)(data, path)
-    except DataFileError:
-        raise
-    except (
-        Exception
-    ) as error:  # damaged files make SciPy and NumPy raise nearly every exception type
-        raise DataFileError(f"{path}: must be a complete, valid depth file ({error})") from error
-    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "uif":
-        raise DataFileError(
-            f"{path}: a depth file must hold numbers [H, W]; "
-            f"received {array.dtype} {list(array.shape)}"
-        )
-    return array
-
-
-def _dpt(data, path):
-    tag, (width, height) = np.frombuffer(data, "<f4", 1)[0], np.frombuffer(data, "<i4", 2, 4)
-    if tag != DPT_TAG or len(data) != 12 + 4 * int(width) * int(height):
-        raise DataFileError(
-            f"{path}: a .dpt file must begin with the float {DPT_TAG}, width and height, and hold "
-            f"width * height floats; received {tag:g}, {width}, {height} and {len(data)} bytes"
-        )
-    return np.frombuffer(data, "<f4", offset=12).reshape(height, width)
-
-
-def _pfm(data, path):
-    # Rows run bottom to top. The scale's sign is the byte order; Middlebury's files have
-    # magnitudes there (1/255, 1/ndisp) that are not factors of the values.
-    header = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+(\S+)\s", data)
-    if not header:
-        raise DataFileError(f"{path}: a .pfm file must begin with Pf, width, height and scale")
-    channels = 3 if header[1] == b"PF" else 1
-    width, height, dtype = int(header[2]), int(header[3]), "<f4" if float(header[4]) < 0 else ">f4"
-    if len(data) - header.end() != 4 * channels * width * height:
-        raise DataFileError(
-            f"{path}: a .pfm file of {width} x {height} x {channels} must hold as many floats; "
-            f"received {len(data) - header.end()} bytes"
-        )
-    values = np.frombuffer(data, dtype, offset=header.end()).reshape(height, width, channels)
-    return values[::-1, :, 0] if channels == 1 else values[::-1]
-
-
-def _npz(data, path):
-    loaded = np.load(io.BytesIO(data), allow_pickle=False)
-    return loaded if isinstance(loaded, np.ndarray) else _only_map(dict(loaded), path)
-
-
-def _mat(data, path):
-    return _only_map(scipy.io.loadmat(io.BytesIO(data)), path)
-
-
-def _only_map(named, path):
-    maps = {
-        name: value
-        for name, value in named.items()
-        if getattr(value, "ndim", 0) in (2, 3) and min(value.shape[:2]) > 1
-    }
-    if len(maps) != 1:
-        raise DataFileError(f"{path}: a depth file must hold one map; received {sorted(maps)}")
-    return next(iter(maps.values()))
-
-
-def read_calibration(path):
-    """Middlebury's calib.txt -> (scale, offset) of `disparity_depth`, for depth in mm.
-
-    depth = baseline * f / (disparity + doffs), with cam0=[f 0 cx; ...]. (1, 0) without the file.
-    """
-    if not Path(path).exists():
-        return 1.0, 0.0
-    text = read_bytes(path).decode(errors="replace")
-    numbers = [
-        re.search(rf"^{key}\s*=\s*\[?\s*([-+.\deE]+)", text, re.MULTILINE)
-        for key in ("cam0", "baseline", "doffs")
-    ]
-    if not all(numbers):
-        raise DataFileError(f"{path}: a calibration must state cam0=[f ...], baseline= and doffs=")
-    focal, baseline, offset = (float(number[1]) for number in numbers)
-    return baseline * focal, offset
 
 
 # --- what the numbers mean -------------------------------------------------------------------
@@ -235,8 +134,52 @@ def _bounds(known):
     )
 
 
-def read_depth(path, inverse=False, scale=1.0, offset=0.0, far=None) -> np.ndarray:
-    """A depth (or, `inverse`, disparity) file -> clean float32 [H, W], finite, > 0."""
+def planar(distance: np.ndarray, focal_widths: float) -> np.ndarray:
+    """Distances [H, W] along the rays of pixels -> depth along the optical axis.
+
+    focal_widths: the focal length in widths of the image; the axis goes through its centre. For a
+    pixel at (x, y) from the centre, depth = distance * f / sqrt(x^2 + y^2 + f^2).
+    """
+    height, width = distance.shape
+    focal = focal_widths * width
+    x = np.arange(width) - (width - 1) / 2
+    y = np.arange(height) - (height - 1) / 2
+    ray = np.sqrt(x[None, :] ** 2 + y[:, None] ** 2 + focal**2)
+    return (distance * (focal / ray)).astype(np.float32)
+
+
+def known_depth(
+    path, inverse=False, scale=1.0, offset=0.0, mask=None, ray_focal_widths=None
+) -> np.ndarray:
+    """A depth (or, `inverse`, disparity) file -> float32 [H, W], NaN = unknown, +inf = sky.
+
+    Args:
+        scale, offset: of `disparity_depth`; distances are multiplied by `scale`.
+        mask: a file of the same size, 0 where depth is unknown; None: none.
+        ray_focal_widths: of `planar`; None for distances along the axis.
+    """
     values = read_array(path)
-    known = disparity_depth(values, path, scale, offset) if inverse else metric_depth(values, path)
-    return clean_depth(known, path, far)
+    if inverse:
+        depth = disparity_depth(values, path, scale, offset)
+    else:
+        depth = metric_depth(values, path)
+        depth = depth if scale == 1 else depth * np.float32(scale)
+    if ray_focal_widths is not None:
+        depth = planar(depth, ray_focal_widths)
+    if mask is not None:
+        valid = single_channel(read_array(mask), mask)
+        if valid.shape != depth.shape:
+            raise DataFileError(
+                f"{mask}: a mask must have the size of its depth, {list(depth.shape)}; "
+                f"received {list(valid.shape)}"
+            )
+        depth[valid == 0] = np.nan
+    return depth
+
+
+def read_depth(
+    path, inverse=False, scale=1.0, offset=0.0, far=None, mask=None, ray_focal_widths=None
+) -> np.ndarray:
+    """The file as `known_depth` reads it -> clean float32 [H, W], finite, > 0."""
+    depth = known_depth(path, inverse, scale, offset, mask, ray_focal_widths)
+    return clean_depth(depth, path, far)

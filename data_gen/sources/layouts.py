@@ -8,6 +8,7 @@
 |                | only file of its folder; always depth, never disparity                         |
 | `middlebury`   | SCENE/im0.png, disp0.pfm, calib.txt (2014, 2021); SCENE/view1.png, disp1.png   |
 |                | (2005, 2006); SCENE/im2.*, disp2.* (2001, 2003)                                |
+| `hypersim`, `diode`, `tum`: see `recordings.py`                                                |
 | `folder`       | rgb|image|images|color/**, depth|disp|disparity/** with the same stems, or     |
 |                | SCENE/rgb|image|color|im0|view1.*, SCENE/depth*|disp*.*                        |
 
@@ -23,8 +24,9 @@ from data_gen.io.errors import DataFileError
 from data_gen.io.formats import readable_titles
 from data_gen.io.images import IMAGE_SUFFIXES, by_stem
 from data_gen.io.search import find_files, natural_key
-from data_gen.sources.depth import DEPTH_SUFFIXES, read_calibration
-from data_gen.sources.scene import Scene
+from data_gen.sources.depth_files import DEPTH_SUFFIXES, read_calibration, why_not_read
+from data_gen.sources.recordings import diode, hypersim, tum
+from data_gen.sources.scene import Scene, UnpairedError
 
 IMAGE_FOLDERS = ("rgb", "image", "images", "color")
 DEPTH_FOLDERS = ("depth", "disp", "disparity")
@@ -36,15 +38,6 @@ MIDDLEBURY_PAIRS = {"im0": "disp0", "view1": "disp1", "im2": "disp2"}
 
 class NoLayoutError(DataFileError):
     """A folder has none of the layouts of RGB-D scenes."""
-
-
-class UnpairedError(DataFileError):
-    """Images without depth, or depth without images; `problems` has one sentence per file."""
-
-    def __init__(self, problems: list[str]):
-        more = f" (and {len(problems) - 1} more such files)" if len(problems) > 1 else ""
-        super().__init__(problems[0] + more)
-        self.problems = problems
 
 
 def find_scenes(root, layouts):
@@ -130,6 +123,7 @@ def _folder(root):
             problems.append(
                 f"{image}: an image must have its depth beside it; looked for "
                 f"{', '.join(DEPTH_STEMS)} with {' '.join(DEPTH_SUFFIXES)}"
+                + _unread(image.parent, DEPTH_STEMS)
             )
             continue
         name = _folder_name(image, root)
@@ -144,6 +138,9 @@ LAYOUTS = {
     "synthia": _synthia,
     "syndof-input": _syndof_input,
     "middlebury": _middlebury,
+    "hypersim": hypersim,
+    "diode": diode,
+    "tum": tum,
     "folder": _folder,
 }
 LOOKED_FOR = {
@@ -151,6 +148,9 @@ LOOKED_FOR = {
     "synthia": "[*/]RGB/Stereo_*/Omni_*/ with [*/]Depth/",
     "syndof-input": "image/ with depth/",
     "middlebury": "*/im0.* with disp0.pfm, */view1.* with disp1.*, */im2.* with disp2.*",
+    "hypersim": "images/*_final_preview/ with *_geometry_hdf5/frame.*.depth_meters.hdf5",
+    "diode": "*.png with *_depth.npy and *_depth_mask.npy",
+    "tum": "associations.txt, or rgb.txt with depth.txt",
     "folder": f"{'|'.join(IMAGE_FOLDERS)}/ with {'|'.join(DEPTH_FOLDERS)}/, or "
     f"*/{'|'.join(IMAGE_STEMS)}.* with depth*|disp*",
 }
@@ -167,7 +167,11 @@ def _pair_trees(images, depths, depth_suffixes=DEPTH_SUFFIXES, lone_files=False)
         have, wanted = (left, depths / stem) if stem in left else (right, images / stem)
         problems.append(
             f"{have[stem]}: image and depth must come in pairs; looked for {wanted} with any of "
-            + (" ".join(depth_suffixes) if have is left else readable_titles())
+            + (
+                " ".join(depth_suffixes) + _unread(wanted.parent, (stem.name.lower(),))
+                if have is left
+                else readable_titles()
+            )
         )
     if problems:
         raise UnpairedError(problems)
@@ -190,6 +194,18 @@ def _folder_name(path, root):
 
 def _says_disparity(path):
     return path.stem.lower().startswith("disp")
+
+
+def _unread(folder, stems) -> str:
+    """Why a file that would be depth by its stem is not read, as the end of a sentence, or ""."""
+    if not folder.is_dir():
+        return ""
+    for path in sorted(folder.iterdir()):
+        # NAME.npy.gz as well, whose stem is NAME.npy.
+        same = path.stem.lower() in stems or path.name.partition(".")[0].lower() in stems
+        if same and path.is_file() and path.suffix.lower() not in DEPTH_SUFFIXES:
+            return f"; {why_not_read(path)}"
+    return ""
 
 
 def _with_stem(folder, stem, suffixes):

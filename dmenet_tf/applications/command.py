@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
@@ -162,9 +162,13 @@ def run(options) -> int:
                 results = application.apply(colours, sigma_px, options)
                 if application.remark and (remark := application.remark(results, options)):
                     note(f"{photo}: {remark}")
+                texts = application.texts(sigma_px, options) if application.texts else {}
                 for suffix, result in results.items():
                     path = output_path(options.out, photo.name, f".{suffix}")
-                    _write(path, result, options.format, image.dtype, photo.path)
+                    if suffix in texts:
+                        _write_described(path, result, texts[suffix])
+                    else:
+                        _write(path, result, options.format, image.dtype, photo.path)
             except (DataFileError, OSError) as error:
                 skipped += 1
                 tqdm.write(f"skipped {_reason(photo, error)}", file=sys.stderr)
@@ -288,6 +292,15 @@ def _write(path, result, photo_format, photo_type, source):
         extra["compress_level"] = 3  # half the time of the default for a few per cent of size
     kind = "JPEG" if path.suffix == ".jpg" else "PNG"
     write_atomic(path, lambda temporary: picture.save(temporary, kind, **extra))
+
+
+def _write_described(path, values, texts: dict[str, str]):
+    """Writes integers [H, W] as a PNG that says what they are."""
+    about = PngImagePlugin.PngInfo()
+    for key, text in texts.items():
+        about.add_text(key, text)
+    picture = Image.fromarray(values)
+    write_atomic(path, lambda t: picture.save(t, "PNG", pnginfo=about, compress_level=3))
 
 
 def _colour_profile(source):

@@ -39,7 +39,9 @@ GRADIENT_FLOOR = 1e-2
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
-def deblur(image, sigma_px, iterations=15, tv=0.001, amount=1.0, linear=True) -> np.ndarray:
+def deblur(
+    image, sigma_px, iterations=15, tv=0.001, amount=1.0, linear=True, progress=None
+) -> np.ndarray:
     """Reduces a photo's defocus as far as possible.
 
     Args:
@@ -49,6 +51,7 @@ def deblur(image, sigma_px, iterations=15, tv=0.001, amount=1.0, linear=True) ->
         tv: weight of total variation; 0 for a clean picture, 0.01 for a noisy one.
         amount: 0 .. 1, how much of the change is applied.
         linear: deconvolve in linear light; False: the values as they are (data of `data_gen`).
+        progress: of `map_tiles`.
     Returns:
         float32 [H, W, 3] in [0, 1].
     Raises:
@@ -70,7 +73,7 @@ def deblur(image, sigma_px, iterations=15, tv=0.001, amount=1.0, linear=True) ->
         return _tile(pixels, sigma_px, inside, margin, iterations, tv)
 
     light = to_linear(image) if linear else image
-    sharp = map_tiles(tile, margin, light, sigma_px)
+    sharp = map_tiles(tile, margin, light, sigma_px, progress=progress)
     sharp = to_display(sharp) if linear else np.clip(sharp, 0.0, 1.0)
     return image + (sharp - image) * (np.float32(amount) * share[..., None])
 

@@ -20,6 +20,8 @@ import numpy as np
 
 from data_gen import optics
 
+PNG_KEY = "DMENet-depth"  # of the text in a PNG of 16 bits: `about`, as JSON
+STORED_MAX = 65535
 # Specks of noise beyond infinity are not worth a word.
 INFINITE_SHARE_SAID = 0.01
 
@@ -53,6 +55,18 @@ def relative_depth(sigma_px, near=False) -> np.ndarray:
     sigma_px = np.asarray(sigma_px, np.float32)
     depth = sigma_px / max(float(sigma_px.max()), np.finfo(np.float32).tiny)
     return 1.0 - depth if near and sigma_px.max() > 0 else depth
+
+
+def about(sigma_px, near=False) -> dict:
+    """What a 16-bit PNG of `relative_depth` must say of its values: unit, scale, ends."""
+    nearest, farthest = "in focus", "the most blurred"
+    return {
+        "unit": "relative depth: no length; linear in 1/distance, from 0 (nearest) to 1 (farthest)",
+        "scale": 1 / STORED_MAX,
+        "nearest": farthest if near else nearest,
+        "farthest": nearest if near else farthest,
+        "sigma_px_of_the_most_blurred": round(float(np.max(sigma_px)), 4),
+    }
 
 
 def metric_depth(sigma_px, camera: Camera, near=False) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from dmenet_tf.prediction.upsampling import upsample_guided
 
 TILE = 512
+MANY_TILES = 10
 # A kernel ends at 4 sigma, where a Gaussian has fallen to 0.03 %.
 RADIUS_SIGMAS = 4.0
 # Sampled at whole pixels, a narrower Gaussian is a single 1 (its next tap is below 1e-9).
@@ -48,7 +49,9 @@ def gaussian(planes: np.ndarray, sigma_px: float) -> np.ndarray:
     return cv2.GaussianBlur(planes, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT)
 
 
-def map_tiles(function: Callable, margin: int, *planes: np.ndarray) -> np.ndarray:
+def map_tiles(
+    function: Callable, margin: int, *planes: np.ndarray, progress: Callable | None = None
+) -> np.ndarray:
     """`function` of tiles and `margin` px around them, put together: [H, W, 3] float32.
 
     Args:
@@ -56,6 +59,7 @@ def map_tiles(function: Callable, margin: int, *planes: np.ndarray) -> np.ndarra
             `inside`, bool, True for the picture's own pixels, False for mirrored ones; returns the
             tile, [h, w, 3].
         planes: [H, W, ...].
+        progress: `progress(tiles, total=)` wraps the tiles of a picture of many, as tqdm does.
     """
     height, width = planes[0].shape[:2]
     out = np.empty((height, width, 3), np.float32)
@@ -73,7 +77,10 @@ def map_tiles(function: Callable, margin: int, *planes: np.ndarray) -> np.ndarra
 
     corners = [(y, x) for y in range(0, height, TILE) for x in range(0, width, TILE)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the GIL
-        list(pool.map(tile, corners))
+        done = pool.map(tile, corners)
+        shown = progress is not None and len(corners) >= MANY_TILES
+        for _ in progress(done, total=len(corners)) if shown else done:
+            pass
     return out
 
 

@@ -4,12 +4,15 @@ Imports no TensorFlow, so that `--help` and shell completion answer at once.
 """
 
 import argparse
+import functools
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from data_gen import optics
+from data_gen.progress import progress
 from dmenet_tf.applications import deblur, depth, magnify, refocus, segment
 
 
@@ -23,6 +26,7 @@ class Application(NamedTuple):
             {suffix: array}: float32 [H, W, 3] for a photo, [H, W, 4] for a cutout, integers for a
             mask or a map that is written as it is.
         remark: (results, options) -> what is to be said of the results of a photo, or "".
+        texts: (sigma_px, options) -> {suffix: {key: text}}, stored in the PNG of that result.
         floor: whether the blur of the photo's own sharp part is taken off a predicted map first: a
             subject in focus must have none.
     """
@@ -32,6 +36,7 @@ class Application(NamedTuple):
     apply: Callable
     floor: bool = False
     remark: Callable | None = None
+    texts: Callable | None = None
 
 
 def _point(text):
@@ -119,6 +124,10 @@ def _depth(image, sigma_px, options):
     return results
 
 
+def _depth_texts(sigma_px, options):
+    return {"depth16.png": {depth.PNG_KEY: json.dumps(depth.about(sigma_px, options.near))}}
+
+
 def _depth_remark(results, options):
     metres = results.get("depth_m.npy")
     return "" if metres is None else depth.beyond_infinity(metres, camera(options))
@@ -155,7 +164,9 @@ def _deblur_options(group):
 
 
 def _deblur(image, sigma_px, options):
-    sharp = deblur.deblur(image, sigma_px, options.iterations, options.tv, options.amount)
+    bar = functools.partial(progress, desc="deblurring", unit="tile", leave=False)
+    how = options.iterations, options.tv, options.amount
+    sharp = deblur.deblur(image, sigma_px, *how, progress=bar)
     return {"deblurred": sharp}
 
 
@@ -172,6 +183,7 @@ APPLICATIONS = {
         _depth,
         floor=True,
         remark=_depth_remark,
+        texts=_depth_texts,
     ),
     "segment": Application("cut out what is in focus: mask and RGBA", _segment_options, _segment),
     "deblur": Application("reduce defocus by deconvolution", _deblur_options, _deblur),

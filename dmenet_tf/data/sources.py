@@ -15,6 +15,7 @@ from data_gen.dataset import folders, records, shards
 from data_gen.sources import rgbd
 from data_gen.sources.base import Cached, Source, Subset, Wrapper, concat
 from dmenet_tf.config import DataConfig
+from dmenet_tf.console import note
 from dmenet_tf.data.cutouts import CutoutPhotos
 from dmenet_tf.data.labelled import LabelledPhotos
 from dmenet_tf.data.masks import check_polarity
@@ -174,7 +175,10 @@ def open_path(path: Path, config) -> tuple[Source, bool]:
         return records.open_records(path), True
     if (path / "blur_map").is_dir():
         return folders.open_folder(path, config.encoding), True
-    return rgbd.open_source(path, config.layout, config.depth, config.bgr_scenes), False
+    source = rgbd.open_source(path, config.layout, config.depth, config.bgr_scenes)
+    if line := source.note():
+        note(line)
+    return source, False
 
 
 def split_held_out(source: Source) -> tuple[Subset, Subset]:

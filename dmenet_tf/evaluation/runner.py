@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from data_gen.io.atomic import write_atomic
 from data_gen.optics import ENCODINGS
+from data_gen.progress import progress as bar
 from dmenet_tf.data.masks import AGREEMENT_MIN, check_both_classes, sharp_has_more_detail
 from dmenet_tf.evaluation.specification import Measured, Protocol, Summary
 from dmenet_tf.prediction.predictor import resolved_side, scale_to
@@ -56,7 +56,7 @@ class Samples:
         self._source, self._protocol, self._kept = source, protocol, {}
         self._free = KEPT_BYTES
         self.hashes, self.truth_means, votes, problems = [], [], [], []
-        for index in tqdm(range(len(source)), "reading", disable=not progress, unit="image"):
+        for index in _with_bar(range(len(source)), "reading", progress):
             try:
                 sample = self[index]
             except (ValueError, OSError) as error:
@@ -226,6 +226,10 @@ def measured_row(title, kind, size, map_of, samples, protocol, progress=True) ->
     """The row of any function from a sample's index to its map."""
     measured = [
         protocol.measure(map_of(index), samples[index].truth)
-        for index in tqdm(range(len(samples)), title, disable=not progress, unit="image")
+        for index in _with_bar(range(len(samples)), title, progress)
     ]
     return Row(title, kind, size, map_of, measured, protocol.summarise(measured))
+
+
+def _with_bar(items, title: str, wanted: bool):
+    return bar(items, desc=title, unit="image") if wanted else items

@@ -22,8 +22,9 @@ import tensorflow as tf
 from data_gen import augment, pipeline
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import IMAGE_SUFFIXES, read_bytes, read_rgb
-from data_gen.io.search import find_files
+from data_gen.io.search import find_files, left_out
 from data_gen.sources.base import Source, Subset
+from dmenet_tf import console
 from dmenet_tf.architecture import SIZE_MULTIPLE
 from dmenet_tf.data.name_lists import select_names
 
@@ -72,6 +73,8 @@ class RtfPhotos(Source):
                 f"{path}: photo and map must come in pairs such as image_01.png, map_01.mat; "
                 "received no partner of this one"
             )
+        if passed_over := left_out([root]):
+            console.note(f"{root}: {passed_over}")
         self._pairs = [(images[number], maps[number]) for number in sorted(images)]
         self._radius_to_sigma = radius_to_sigma
 

@@ -15,6 +15,7 @@ import functools
 import html
 import io
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -170,11 +171,16 @@ class Estimator:
                 the map brought back to full size. 0: full size; None: what the model recommends,
                 or full size.
 
-        Raises ValueError for what is no photo, and ConnectionError where a server fails.
+        What is worth knowing of a file that is read all the same (of several pages the first, a
+        damaged end) is a warning. Raises ValueError for what is no photo, and ConnectionError where
+        a server fails.
         """
         if isinstance(photo, list | tuple):
             return [self(one, max_side=max_side) for one in photo]
-        image, name = to_rgb(photo)
+        notes: list[str] = []
+        image, name = to_rgb(photo, notes.append)
+        for line in notes:
+            warnings.warn(line, stacklevel=2)
         return DefocusMap(image, self.predictor.predict(image, max_side=max_side), name)
 
     def close(self) -> None:

@@ -20,7 +20,6 @@ from data_gen.io.formats import LeftOut
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction import summaries
 from dmenet_tf.prediction.inputs import Photo
-from dmenet_tf.prediction.map_files import colour_range
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.predictor import resolved_side
 from dmenet_tf.prediction.sharpness import sharp_below_px
@@ -44,6 +43,8 @@ class Folder:
         self.options, self.estimator, self.out = options, estimator, options.out
         self.reader, self.jobs = reader, jobs
         self.formats = list(dict.fromkeys(options.write or ["colour"]))
+        from dmenet_tf.prediction.map_files import colour_range  # imports Matplotlib
+
         self.colours = colour_range(options.colour_range)
         self.max_pixels = int(options.max_pixels * 1e6)
         self.done, self.kept, self.failed = 0, 0, {}

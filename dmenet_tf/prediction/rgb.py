@@ -6,26 +6,31 @@ rotation is applied.
 """
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from data_gen.io import decoding
 from data_gen.io.photos import decode_photo, read_photo
 from dmenet_tf.prediction.predictor import check_image
 
 PhotoLike = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
-def to_rgb(photo: PhotoLike) -> tuple[np.ndarray, str]:
+def to_rgb(
+    photo: PhotoLike, note: Callable[[str], None] = decoding.silent
+) -> tuple[np.ndarray, str]:
     """A photo -> RGB [H, W, 3], upright, of uint8, uint16 or float32, and what to call it.
 
+    `note` takes a line about a file that is read all the same, as one of several pages.
     Raises `DataFileError`, a ValueError, for a file that is no photo, ValueError for an array of
     another shape, dtype or range, and TypeError for anything else.
     """
     if isinstance(photo, str | os.PathLike):
-        return read_photo(photo), os.path.basename(os.fspath(photo))
+        return read_photo(photo, note=note), os.path.basename(os.fspath(photo))
     if isinstance(photo, bytes | bytearray | memoryview):
-        return decode_photo(bytes(photo), "the photo"), "photo"
+        return decode_photo(bytes(photo), "the photo", note=note), "photo"
     if isinstance(photo, Image.Image):
         # A PIL image knows its file, whose rotation it has not applied.
         name = os.path.basename(getattr(photo, "filename", "") or "photo")

@@ -14,6 +14,7 @@ class Health:
     def __init__(self):
         self.servicer = health.HealthServicer()
         self.serving = threading.Event()
+        self.ready, self._stopped = False, False  # of the whole, now
         self._lock = threading.Lock()
         self.set({})
 
@@ -21,6 +22,7 @@ class Health:
         ready = bool(models) and all(models.values())
         names = dict.fromkeys(["", PREDICTION_SERVICE, MODEL_SERVICE], ready)
         with self._lock:
+            self.ready = ready and not self._stopped
             for name, fine in (names | models).items():
                 state = HealthCheckResponse.SERVING if fine else HealthCheckResponse.NOT_SERVING
                 self.servicer.set(name, state)
@@ -28,4 +30,6 @@ class Health:
             self.serving.set()
 
     def stop(self) -> None:
+        with self._lock:
+            self.ready, self._stopped = False, True
         self.servicer.enter_graceful_shutdown()

@@ -19,8 +19,10 @@ NOT_TENSORFLOW_SERVING = (
 class ServerOptions:
     """Options of `Server`.
 
-    `models` is a folder of models, `config` a models.config in its stead. `address` with port 0
-    takes a free one. `metrics_port` None: no metrics page. `polling_s`: the polling interval, after
+    `models` is a folder of models, `config` a models.config in its stead; `weights`, a run or an
+    .npz, are exported by the command alone. `address` with port 0 takes a free one. `http_port`:
+    of the REST form, photos and metrics; None: none. `http_timeout_s`: the deadline of a request
+    over HTTP, which cannot bring one of its own. `polling_s`: the polling interval, after
     which the models' folders are looked at again. `grace_s`: the grace period, which requests under
     way have when the server stops. `queue`: requests that may wait. `jobs`: requests, or batches,
     computed at a time, each with `threads` intra-op threads (0: one per core). `max_batch`: max
@@ -29,10 +31,12 @@ class ServerOptions:
     `tls_ca`: clients must have a certificate that this authority signed.
     """
 
-    models: str | Path = "models"
+    weights: str | Path | None = None
+    models: str | Path | None = None
     config: str | Path | None = None
     address: str = contract.DEFAULT_ADDRESS
-    metrics_port: int | None = None
+    http_port: int | None = None
+    http_timeout_s: float = 60.0
     polling_s: float = 2.0
     grace_s: float = 30.0
     queue: int = 32
@@ -67,6 +71,12 @@ def check(options: ServerOptions) -> None:
             raise ValueError(
                 f"{_option(name)} must be 0 or more, in seconds; received {getattr(options, name)}"
             )
+    if not 0 < options.http_timeout_s < float("inf"):
+        raise ValueError(
+            f"--http-timeout must be above 0, in seconds; received {options.http_timeout_s}"
+        )
+    if options.weights is not None and (options.models is not None or options.config is not None):
+        raise ValueError("what is served is --weights, --models or --config; received several")
     if (options.tls_certificate is None) != (options.tls_key is None):
         raise ValueError("TLS needs both --tls-certificate and --tls-key; received one of them")
     if options.tls_ca is not None and options.tls_key is None:
@@ -76,8 +86,13 @@ def check(options: ServerOptions) -> None:
 
 
 # Fields whose options have other names.
-_OPTIONS = {"polling_s": "--polling-interval", "grace_s": "--grace-period"}
+_OPTIONS = {
+    "polling_s": "--polling-interval",
+    "grace_s": "--grace-period",
+    "http_timeout_s": "--http-timeout",
+}
 _RENAMED = {
+    "--metrics-port": "--http-port",
     "--poll-seconds": "--polling-interval",
     "--grace-seconds": "--grace-period",
     "--concurrency": "--jobs",
@@ -92,19 +107,25 @@ def _option(field: str) -> str:
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="dmenet serve",
-        usage="%(prog)s [--models DIR | --config FILE] [options]",
-        description="Answers TensorFlow Serving's gRPC calls: " + NOT_TENSORFLOW_SERVING + ".",
+        usage="%(prog)s [--weights PATH | --models DIR | --config FILE] [options]",
+        description="Answers TensorFlow Serving's calls, over gRPC and HTTP: "
+        + NOT_TENSORFLOW_SERVING
+        + ".",
         renamed=_RENAMED,
     )
     default, add = ServerOptions(), parser.add_argument
-    add("--models", metavar="DIR", default=default.models,
-        help="folder of NAME/VERSION/ (default %(default)s)")  # fmt: skip
-    add("--config", metavar="FILE", help="a models.config instead of --models")
+    add("--weights", metavar="PATH",
+        help="a run's folder, or an .npz, exported for as long as the server runs (default: the "
+        "shipped model)")  # fmt: skip
+    add("--models", metavar="DIR", help="folder of NAME/VERSION/, exported before")
+    add("--config", metavar="FILE", help="a models.config instead")
     add("--address", metavar="HOST:PORT", default=default.address,
         help="where to listen; port 0: a free one (default %(default)s)")  # fmt: skip
-    add("--metrics-port", type=int, default=contract.DEFAULT_METRICS_PORT, metavar="PORT",
-        help=f"Prometheus, {contract.METRICS_PATH}; -1: none (default %(default)s)")  # fmt: skip
+    add("--http-port", type=int, default=contract.DEFAULT_HTTP_PORT, metavar="PORT",
+        help=f"HTTP on the same host: REST, {contract.PHOTO_PATH}, {contract.HEALTH_PATH}, "
+        f"{contract.METRICS_PATH}; -1: none (default %(default)s)")  # fmt: skip
     for name, kind, metavar, help in (
+        ("http_timeout_s", float, "SECONDS", "deadline of a request over HTTP"),
         ("polling_s", float, "SECONDS", "polling interval of the models' folders"),
         ("grace_s", float, "SECONDS", "grace period of requests under way, when stopped"),
         ("queue", int, "N", "max requests waiting; more are answered UNAVAILABLE"),

@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import contract
-from serving.embedded import limits, tensors
+from serving.embedded import damage, limits, tensors
 from serving.embedded.errors import RequestError, invalid, unavailable
 from serving.embedded.metrics import Metrics
 from serving.embedded.scheduling import Scheduler
@@ -86,12 +86,31 @@ class Service:
         with self._idle:
             return self._idle.wait_for(lambda: not self._under_way, seconds)
 
+    @contextlib.contextmanager
+    def admitted(self):
+        """Within it, a request is under way that asks in several calls, each with `admitted`: they
+        are answered also when the server is told to stop meanwhile."""
+        if self._stopping:
+            raise unavailable("the server is stopping")
+        with self._counted():
+            yield
+
+    def definitions(self, spec) -> dict:
+        """Signature -> SignatureDef of the model that a ModelSpec names.
+
+        Raises RequestError: NOT_FOUND, or UNAVAILABLE while it is being loaded.
+        """
+        with self._version(spec) as version:
+            return dict(version.model.definitions)
+
     # --- the calls ------------------------------------------------------------------------
 
-    def predict(self, data: bytes, context) -> predict_pb2.PredictResponse:
+    def predict(self, data: bytes, context, admitted: bool = False) -> predict_pb2.PredictResponse:
         started, call, code = time.monotonic(), _Call(), grpc.StatusCode.OK
         with self._counted():
             try:
+                if self._stopping and not admitted:
+                    raise unavailable("the server is stopping")
                 return self._predict(data, context, call)
             except RequestError as error:
                 code, message = error.code, str(error)
@@ -153,8 +172,6 @@ class Service:
     # --- Predict, step by step -------------------------------------------------------------
 
     def _predict(self, data: bytes, context, call: _Call) -> predict_pb2.PredictResponse:
-        if self._stopping:
-            raise unavailable("the server is stopping")
         request = _parse(data, predict_pb2.PredictRequest)
         with self._version(request.model_spec) as version:
             call.model = version.config.name
@@ -177,7 +194,8 @@ class Service:
             self.metrics.batch_size.labels(version.config.name, signature.name).observe(batch.size)
             try:
                 return signature.run(arrays, batch)
-            except tf.errors.OpError:
+            except tf.errors.OpError as error:
+                _tell_damage(arrays, error)
                 if batch.size == 1:
                     raise
             # One bad request fails the whole batch: run each alone, so that only that one fails.
@@ -269,6 +287,14 @@ def _check_shapes(shapes: dict) -> None:
 def _check_files(arrays: dict) -> None:
     if contract.ENCODED_IMAGES in arrays:
         limits.check_encoded(arrays[contract.ENCODED_IMAGES].ravel())
+
+
+def _tell_damage(arrays: dict, error: tf.errors.OpError) -> None:
+    """Raises RequestError where the model failed by a file that cannot be decoded."""
+    if contract.ENCODED_IMAGES in arrays and isinstance(error, tf.errors.InvalidArgumentError):
+        found = damage.error_of(arrays[contract.ENCODED_IMAGES].ravel())
+        if found is not None:
+            raise found from error
 
 
 def _fill_spec(spec, version: Version, signature: str = "") -> None:

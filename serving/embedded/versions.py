@@ -113,6 +113,11 @@ class Versions:
         coming = set() if self._looked else {START, LOADING}
         return {name: AVAILABLE in found and not found & coming for name, found in states.items()}
 
+    def without_a_version(self) -> list[Path]:
+        """The folders of models in which there is nothing to load now."""
+        folders = [config.folder for config in self._configs()]
+        return [folder for folder in folders if not _versions_in(folder)]
+
     def _of(self, name: str) -> dict[int, Version]:
         if name not in self._models:
             known = ", ".join(sorted(self._models)) or "none"

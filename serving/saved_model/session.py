@@ -33,6 +33,7 @@ SERVE_TAG = "serve"
 _BATCH_TIMEOUT_US = 1_000_000
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MESSAGE_CHARACTERS = 300
+_HEADINGS = ("Detected at", "Graph execution error")  # of messages, above what happened
 
 
 class UnknownSignature(ValueError):
@@ -143,7 +144,7 @@ def short_message(error: tf.errors.OpError) -> str:
     """The message of an operation, without the graph locations that TensorFlow adds."""
     lines = [line.strip() for line in str(error.message).splitlines()]
     lines = [re.sub(r"^\(\d+\)\s*", "", line) for line in lines if "root error(s)" not in line]
-    text = next((line for line in lines if line and not line.startswith("Detected at")), "")
+    text = next((line for line in lines if line and not line.startswith(_HEADINGS)), "")
     return re.sub(r"\s*\[\[.*$", "", text)[:_MESSAGE_CHARACTERS] or type(error).__name__
 
 

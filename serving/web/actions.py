@@ -29,6 +29,8 @@ class Actions:
             analysis = results.analyse(path, self.estimator, max_side, self.default_side)
         except results.PageError as error:
             raise error_message(error) from error
+        for note in analysis.notes:
+            gr.Warning(html.escape(note), duration=None)
         threshold_px = THRESHOLD_PX / analysis.scale
         return (
             analysis,

@@ -57,6 +57,8 @@ class Analysis:
     """The largest sigma that the map could hold."""
     figures: dict
     """`dmenet_tf.prediction.summaries.measure` of the whole map."""
+    notes: tuple[str, ...] = ()
+    """Of reading the photo: plain text."""
 
     @property
     def colours(self) -> ColourRange:
@@ -77,8 +79,9 @@ def analyse(path, estimator, max_side: int | None, default_side: int) -> Analysi
     estimator: a `dmenet_tf.Estimator`. max_side: the photo is reduced to it; 0 for full size; None
     for what the model recommends, or `default_side`.
     """
+    notes: list[str] = []
     try:
-        image = decode_photo(read_bytes(path), Path(path).name, MAX_PHOTO_PIXELS)
+        image = decode_photo(read_bytes(path), Path(path).name, MAX_PHOTO_PIXELS, notes.append)
         if max_side is None:
             max_side = estimator.metadata.recommended_side or default_side
         result = estimator(image, max_side=max_side)
@@ -97,6 +100,7 @@ def analyse(path, estimator, max_side: int | None, default_side: int) -> Analysi
         scale=result.prediction.scale,
         largest_px=result.metadata.sigma_max_px,
         figures=result.figures(),
+        notes=tuple(notes),
     )
 
 

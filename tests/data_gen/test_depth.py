@@ -1,12 +1,19 @@
 import cv2
+import h5py
 import numpy as np
 import pytest
 import scipy.io
 
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import write_png
-from data_gen.sources import depth as depthfiles
-from data_gen.sources.depth import clean_depth, disparity_depth, metric_depth, read_depth
+from data_gen.sources.depth import (
+    clean_depth,
+    disparity_depth,
+    metric_depth,
+    planar,
+    read_depth,
+)
+from data_gen.sources.depth_files import read_array, read_calibration
 from tests.support.depth_files import write_dpt, write_pfm
 
 
@@ -27,11 +34,15 @@ def test_every_format_gives_the_same_numbers(tmp_path, ramp):
     scipy.io.savemat(tmp_path / "a.mat", {"depth": ramp, "note": "text", "f": 3.0})
     write_png(tmp_path / "a.png", ramp.astype(np.uint16))
     write_png(tmp_path / "b.png", np.dstack([ramp.astype(np.uint16)] * 3))
+    for name in ("a.h5", "a.hdf5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["frames/depth"] = ramp
+            file["frames/K"] = np.eye(3)[0]
     cv2.imwrite(str(tmp_path / "a.tiff"), ramp)
     cv2.imwrite(str(tmp_path / "b.tif"), ramp.astype(np.uint16))
     cv2.imwrite(str(tmp_path / "a.pgm"), ramp.astype(np.uint16))
     files = sorted(tmp_path.iterdir())
-    assert len(files) == 12
+    assert len(files) == 14
     for path in files:
         depth = read_depth(path)
         assert depth.dtype == np.float32
@@ -89,7 +100,7 @@ def test_the_largest_value_of_a_type_is_sky(tmp_path, dtype, largest):
     stored = np.full((20, 30), 4, dtype)
     stored[10:], stored[:5] = 8, largest
     np.save(tmp_path / "depth.npy", stored)
-    known = metric_depth(depthfiles.read_array(tmp_path / "depth.npy"), "f")
+    known = metric_depth(read_array(tmp_path / "depth.npy"), "f")
     assert np.isposinf(known[:5]).all() and np.isfinite(known[5:]).all()
     np.testing.assert_array_equal(np.unique(read_depth(tmp_path / "depth.npy")), [4, 8])
 
@@ -184,14 +195,39 @@ def test_flat_and_nearly_unknown_maps():
 
 def test_calibration(tmp_path):
     path = tmp_path / "calib.txt"
-    assert depthfiles.read_calibration(path) == (1.0, 0.0)
+    assert read_calibration(path) == (1.0, 0.0)
     path.write_text(
         "cam0=[3997.684 0 1176.728; 0 3997.684 1011.728; 0 0 1]\n"
         "cam1=[3997.684 0 1307.839; 0 3997.684 1011.728; 0 0 1]\n"
         "doffs=131.111\nbaseline=193.001\nwidth=2964\nheight=1988\nndisp=280\n"
     )
-    scale, offset = depthfiles.read_calibration(path)
+    scale, offset = read_calibration(path)
     assert (scale, offset) == (193.001 * 3997.684, 131.111)
     path.write_text("cam0=[3997.684 0 1176.728]\nbaseline=193.001\n")
     with pytest.raises(DataFileError, match=r"calib.txt: .*doffs="):
-        depthfiles.read_calibration(path)
+        read_calibration(path)
+
+
+def test_distances_along_rays_become_depth_along_the_axis():
+    # f = 2 px: at (1.5, 0.5) px from the centre the ray is sqrt(2.25 + 0.25 + 4) long.
+    distance = np.full((2, 4), 10.0, np.float32)
+    corner, inner = 20 / np.sqrt(6.5), 20 / np.sqrt(0.5**2 + 0.5**2 + 4)
+    expected = [[corner, inner, inner, corner]] * 2
+    np.testing.assert_allclose(planar(distance, 0.5), expected, rtol=1e-6)
+    # A wall at a depth of 3 is 3 everywhere.
+    x, y = np.arange(9) - 4, np.arange(7) - 3
+    rays = 3 * np.sqrt(x[None] ** 2 + y[:, None] ** 2 + 9**2) / 9
+    np.testing.assert_allclose(planar(rays, 1.0), np.full((7, 9), 3.0), rtol=1e-6)
+
+
+def test_a_mask_says_what_is_unknown(tmp_path, ramp):
+    mask = np.ones_like(ramp)
+    mask[:, 0] = 0
+    np.save(tmp_path / "depth.npy", ramp[..., None])
+    np.save(tmp_path / "mask.npy", mask)
+    depth = read_depth(tmp_path / "depth.npy", mask=tmp_path / "mask.npy")
+    np.testing.assert_array_equal(depth[:, 0], ramp[:, 1])
+    np.testing.assert_array_equal(depth[:, 1:], ramp[:, 1:])
+    np.save(tmp_path / "mask.npy", mask[1:])
+    with pytest.raises(DataFileError, match=r"mask.npy: .* \[20, 30\]; received \[19, 30\]"):
+        read_depth(tmp_path / "depth.npy", mask=tmp_path / "mask.npy")

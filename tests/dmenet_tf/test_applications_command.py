@@ -1,6 +1,7 @@
 """The command of the applications: photos and maps in, results out, whatever the photos are."""
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -64,6 +65,9 @@ def test_depth_is_written_in_16_bits_and_in_metres(photo, tmp_path):
     stored = cv2.imread(str(tmp_path / "photo.png.depth16.png"), cv2.IMREAD_UNCHANGED)
     assert stored.dtype == np.uint16
     assert (stored[:, :30] == 0).all() and (stored[:, 30:] == 65535).all()
+    about = json.loads(Image.open(tmp_path / "photo.png.depth16.png").text["DMENet-depth"])
+    assert about["scale"] == 1 / 65535 and about["sigma_px_of_the_most_blurred"] == 2
+    assert about["unit"].startswith("relative depth") and about["nearest"] == "in focus"
     metres = np.load(tmp_path / "photo.png.depth_m.npy")
     # alpha = (f1/S1) * D: 51.28 mm / 2000 mm * 25 mm = 0.641 mm, of 60 px on 36 mm: 1.07 px;
     # a blur of 2 px is a circle of 8 px: beyond infinity.

@@ -98,6 +98,21 @@ def test_command_line_overrides_a_preset_or_a_file(tmp_path):
     assert again.training.seed == 5 and again.data == config.data
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("1%", 0.01), ("0.02", 0.02), ("2.5 %", 0.025), ("0", 0.0), ("100%", 1.0)]
+)
+def test_a_share_may_be_written_in_per_cent(text, value):
+    _, _, config = parse(["--max-bad", text])
+    assert config.data.max_bad == value
+
+
+@pytest.mark.parametrize("text", ["1%%", "%", "few", "101%", "1% of them"])
+def test_other_shares_are_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        parse(["--max-bad", text])
+    assert "max" in capsys.readouterr().err
+
+
 def test_unknown_options_stop_the_command(capsys):
     with pytest.raises(UsageError, match="unknown option --stpes; did you mean --steps?"):
         parse(["--preset", "tiny", "--stpes", "3"])

@@ -47,6 +47,61 @@ def test_a_library_leaves_the_notebooks_pictures_alone(variables):
     assert variables["MPLBACKEND"] == "module://of.a_notebook"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "localhost,127.0.0.1,::1,10.0.0.5"),
+        ({"no_proxy": "intra.net"}, "intra.net,localhost,127.0.0.1,::1,10.0.0.5"),
+        ({"NO_PROXY": "a, 127.0.0.1,"}, "a,127.0.0.1,localhost,::1,10.0.0.5"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_no_proxy_leads_to_this_machine(variables, given, expected):
+    for name in ("no_proxy", "NO_PROXY"):
+        variables.pop(name, None)
+    variables |= given
+    environment.reach_directly("10.0.0.5")
+    assert variables["no_proxy"] == variables["NO_PROXY"] == expected
+
+
+HOSTILE = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "KERAS_BACKEND": "torch",
+}
+
+
+def test_every_command_settles_the_environment_before_anything_reads_it():
+    """Each `main` prepares first; and no module of a command imports, by then, what reads it."""
+    program = f"""
+import os, sys, io, contextlib
+from dmenet_tf.cli import commands
+for name, command in commands().items():
+    os.environ.update({HOSTILE!r})
+    loaded = command.load()
+    early = {{"tensorflow", "keras", "matplotlib"}} & set(sys.modules)
+    assert not early, f"{{name}} imports {{early}}"
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        loaded.main(["--no-such-option"])
+    found = os.environ["MPLBACKEND"], os.environ["KERAS_BACKEND"]
+    assert found == ("agg", "tensorflow"), f"{{name}} leaves {{found}}"
+    print(name)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    names = {
+        "train",
+        "predict",
+        "evaluate",
+        "apply",
+        "synthesize",
+        "export",
+        "serve",
+        "page",
+        "pack",
+    }
+    assert names <= set(done.stdout.split())
+
+
 @pytest.mark.process
 def test_a_network_is_the_same_under_other_settings_of_keras(tmp_path):
     settings = {"floatx": "float16", "epsilon": 1e-3, "backend": "torch"}

@@ -48,6 +48,16 @@ def test_the_three_lines(weights, tmp_path):
     assert result.metadata.model == estimator.metadata.model
 
 
+def test_what_is_worth_knowing_of_a_file_is_a_warning(estimator, tmp_path):
+    page = Image.fromarray(PHOTO)
+    page.save(tmp_path / "photo.tif", save_all=True, append_images=[page])
+    with pytest.warns(UserWarning, match=r"photo.tif: .*page") as caught:
+        estimator(tmp_path / "photo.tif")
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="the photo: .*page"):
+        estimator((tmp_path / "photo.tif").read_bytes())
+
+
 def test_a_list_gives_a_list(estimator, result, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(PHOTO).save(path)

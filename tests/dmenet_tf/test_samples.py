@@ -30,6 +30,15 @@ def test_rtf_pairs_and_converts(tmp_path):
     assert (sigma_px == 1.0).all()  # a disc of radius 2: variance r^2/4 = 1
 
 
+def test_rtf_says_what_it_leaves_out(tmp_path, capsys):
+    write_rtf(tmp_path, "01", np.full((6, 8), 1.0))
+    sets.RtfPhotos(tmp_path, sets.disc_sigma_px)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "image_02.mov").write_bytes(b"x")
+    assert len(sets.RtfPhotos(tmp_path, sets.disc_sigma_px)) == 1
+    assert capsys.readouterr().err == f"note: {tmp_path}: left out: 1 .mov\n"
+
+
 def test_half_the_radius_is_a_discs_standard_deviation():
     y, x = np.mgrid[-60:61, -60:61]
     disc = np.hypot(y, x) <= 50

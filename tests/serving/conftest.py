@@ -48,10 +48,10 @@ def slow_models(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def running(models):
-    """An embedded server of `models` in this process, with a metrics page."""
+    """An embedded server of `models` in this process, with HTTP."""
     from tests.support.servers import serve
 
-    with serve(models, metrics_port=0) as running:
+    with serve(models, http_port=0) as running:
         yield running
 
 

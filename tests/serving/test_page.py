@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("grpc", reason="needs the extra demo")
 
@@ -140,6 +141,21 @@ def test_a_photo_of_too_many_pixels_is_refused(photo, monkeypatch):
     monkeypatch.setattr(results, "MAX_PHOTO_PIXELS", 5000)
     with pytest.raises(results.PageError, match="at most 0.005 million pixels"):
         analyse(photo)
+
+
+def test_what_is_worth_knowing_of_a_file_is_shown_without_markup(tmp_path, monkeypatch):
+    gradio = pytest.importorskip("gradio", reason="needs the extra demo")
+    from serving.web.actions import Actions
+
+    path = tmp_path / "<b>.tif"
+    picture = Image.new("RGB", (90, 60))
+    picture.save(path, save_all=True, append_images=[picture])
+    (line,) = analyse(path).notes
+    assert line.startswith("<b>.tif: ") and "page" in line
+    shown = []
+    monkeypatch.setattr(gradio, "Warning", lambda text, **_: shown.append(text))
+    Actions(FakeEstimator(), page.DEFAULT_SIDE).open(path, "0", "otsu", 2.0)
+    assert len(shown) == 1 and shown[0].startswith("&lt;b&gt;.tif: ")
 
 
 def test_an_error_on_the_page_holds_no_markup():

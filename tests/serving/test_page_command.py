@@ -11,7 +11,7 @@ pytest.importorskip("grpc", reason="needs the extra demo")
 import dmenet_tf
 from data_gen.exit_codes import USAGE
 from serving import page
-from tests.support.page import free_port
+from tests.support.page import FakeEstimator, free_port
 from tests.support.paths import ROOT
 
 
@@ -84,6 +84,20 @@ def test_a_server_that_does_not_answer_yet_is_told_at_the_start(launched, monkey
     assert len(launched) == 1
     error = capsys.readouterr().err
     assert error.startswith("note: the server does not answer yet") and error.count("\n") == 1
+
+
+@pytest.mark.process
+def test_the_page_starts_behind_a_proxy(monkeypatch):
+    """gradio asks its own page whether it is there; a proxy would not find it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")  # nobody listens
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    made = page.build(FakeEstimator())
+    try:
+        assert page.launch(made, port=free_port(), block=False).startswith("http://127.0.0.1:")
+    finally:
+        made.close(verbose=False)
 
 
 def test_the_viewer_takes_no_value_into_its_template():

@@ -1,19 +1,22 @@
 """The life of a server: start, stop, signals, TLS and ports."""
 
+import io
 import logging
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import numpy as np
 import pytest
 
 from serving import contract, server
 from serving.embedded import loading
 from serving.server import Server, ServerOptions
+from tests.support.http_calls import ask
 from tests.support.server_process import ServerProcess
 from tests.support.servers import FakeContext, make_certificates, serve, wait_until
-from tests.support.serving_calls import Caller, images_request
+from tests.support.serving_calls import Caller, image_file, images_request
 
 
 def test_not_serving_while_a_model_is_loaded(models, monkeypatch):
@@ -118,13 +121,41 @@ def test_tls_and_mutual_tls(models, certificates):
 def test_a_port_that_is_taken(running, models):
     with pytest.raises(OSError, match="must be a free address"):
         Server(ServerOptions(models=models, address=f"127.0.0.1:{running.port}"))
-    with pytest.raises(OSError, match="metrics: 127.0.0.1:.* must be free"):
-        serve(models, metrics_port=running.metrics_port).start()
+    with pytest.raises(OSError, match="HTTP: 127.0.0.1:.* must be free"):
+        serve(models, http_port=running.http_port).start()
+
+
+def test_what_has_nothing_to_serve_says_so(tmp_path, caplog):
+    (tmp_path / "holiday" / "photos").mkdir(parents=True)
+    with caplog.at_level(logging.INFO):
+        one = serve(tmp_path).start()
+        server._tell(one, tmp_path)
+    one.stop()
+    (line,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert f"nothing can be served of {tmp_path / 'holiday'}" in line and "saved_model.pb" in line
+
+
+@pytest.mark.process
+def test_weights_are_exported_for_as_long_as_the_server_runs(tmp_path):
+    from dmenet_tf.weights.shipped import SHIPPED
+
+    environment = {"TMPDIR": str(tmp_path)}
+    with ServerProcess(None, "--weights", str(SHIPPED), "--http-port", "0", **environment) as one:
+        wait_until(lambda: one.said(r"HTTP on http://127.0.0.1:(\d+)"))
+        port = int(one.said(r"HTTP on http://127.0.0.1:(\d+)").group(1))
+        answer = ask(port, "POST", "/photo?format=npy", image_file(40, 60))
+        assert answer.status == 200
+        assert np.load(io.BytesIO(answer.body)).shape == (40, 60)
+        assert any(tmp_path.iterdir())
+        one.terminate()
+        assert one.wait(120) == 0
+    assert not any(tmp_path.iterdir())
+    assert one.said("serving .*photo.npz on")
 
 
 def test_another_address_without_tls_is_warned_of(models, caplog):
     one = Server(ServerOptions(models=models, address="0.0.0.0:0")).start()
     with caplog.at_level(logging.INFO):
-        server._tell(one)
+        server._tell(one, "models")
     one.stop()
     assert [r.levelname for r in caplog.records if "without TLS" in r.message] == ["WARNING"]

@@ -51,6 +51,30 @@ def test_files_give_files(caller):
     assert tf.io.decode_png(outputs[contract.SIGMA_PNG][0], dtype=tf.uint16).shape == (8, 12, 1)
 
 
+@pytest.mark.parametrize(
+    ("file", "what", "cause"),
+    [
+        (image_file(64, 80, "JPEG")[:-400], "JPEG", "truncated"),
+        (image_file(64, 80, "JPEG")[:700], "JPEG", "truncated"),
+        (image_file(64, 80, "PNG")[:-300], "PNG", "truncated"),
+        (image_file(64, 80, "PNG")[:45] + bytes(40), "PNG", ""),
+    ],
+)
+def test_a_broken_file_is_named_with_its_cause(caller, file, what, cause):
+    with pytest.raises(grpc.RpcError) as caught:
+        caller.predict(encoded_request(image_file(), file))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    start = f"`encoded_images` [1]: a {what} must be whole and valid; received {len(file)} bytes"
+    assert caught.value.details().startswith(start) and cause in caught.value.details()
+
+
+def test_other_reasons_are_the_models_own(caller):
+    with pytest.raises(grpc.RpcError) as caught:
+        caller.predict(images_request(np.full([1, 4, 4, 3], 2, np.float32)))
+    assert "images must lie in [0, 1]" in caught.value.details()
+    assert "Graph execution" not in caught.value.details()
+
+
 def test_output_filter_chooses(caller):
     request = images_request()
     request.output_filter.extend([contract.DEFOCUS, contract.DEFOCUS])
@@ -113,7 +137,7 @@ def test_a_compressed_message_costs_nothing(caller):
 
 def test_metrics_page(running, caller):
     caller.predict(images_request())
-    address = f"http://127.0.0.1:{running.metrics_port}"
+    address = f"http://127.0.0.1:{running.http_port}"
     with urllib.request.urlopen(address + contract.METRICS_PATH, timeout=10) as page:
         text = page.read().decode()
     counted = 'requests_total{code="OK",model="dmenet",signature="serving_default"}'

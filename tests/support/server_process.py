@@ -23,18 +23,25 @@ class ServerProcess:
     Attributes: `address`, HOST:PORT; `pid`; `log`, the lines that it wrote. `port` 0: a free one.
     """
 
-    def __init__(self, models, *options: str, port: int = 0):
+    def __init__(self, models, *options: str, port: int = 0, **environment: str):
         self.command = [
-            sys.executable, "-m", "serving.server", "--models", str(models),
-            "--address", f"127.0.0.1:{port}", "--metrics-port", "-1", *options,
+            sys.executable, "-m", "serving.server",
+            "--address", f"127.0.0.1:{port}", "--http-port", "-1", *options,
         ]  # fmt: skip
+        if models is not None:
+            self.command += ["--models", str(models)]
+        self.environment = environment
 
     def __enter__(self):
         self._process = subprocess.Popen(
             self.command,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(int(IsMklEnabled()))},
+            env={
+                **os.environ,
+                **self.environment,
+                "TF_ENABLE_ONEDNN_OPTS": str(int(IsMklEnabled())),
+            },
         )
         self.pid, self.address, self.log = self._process.pid, "", []
         listening = threading.Event()

@@ -23,7 +23,11 @@ class TinyModel(tf.Module):
         # Of no effect but on memory.
         ballast = np.random.default_rng(0).random(ballast_mb * 2**18, np.float32)
         self.ballast = tf.Variable(ballast) if ballast_mb else None
-        fields = dict.fromkeys(contract.MODEL_FIELDS, "") | {"model": f"tiny {gain:g}"}
+        fields = dict.fromkeys(contract.MODEL_FIELDS, "") | {
+            "model": f"tiny {gain:g}",
+            "encoding": "paper",
+            "sigma_max_px": contract.SIGMA_MAX_PX,
+        }
         self.about = json.dumps(fields)
 
     def defocus(self, images):
