@@ -18,6 +18,7 @@ from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.networks import balance_features
 from dmenet_tf.networks.blur_estimation import parts
+from dmenet_tf.training import precision
 from dmenet_tf.training.cached_features import CachedFeatures
 from dmenet_tf.training.failures import explained
 from dmenet_tf.training.loop import Loop
@@ -57,14 +58,16 @@ def train(run: Path, config: Config, resume: bool = False) -> Trained:
 
 
 def _train(run: Path, config: Config, resume: bool) -> Trained:
-    training = config.training
+    # What `auto` stood for is saved with the run: resumed elsewhere, it goes on as it began.
+    training = replace(config.training, precision=precision.resolve(config.training.precision))
+    config = replace(config, training=training)
     _set_up_keras(training)
     # A run that was interrupted before its first checkpoint begins anew.
     resume = resume and tf.train.latest_checkpoint(str(run / LATEST)) is not None
     config, networks = _build_networks(config, resume)
     progress = functools.partial(tqdm, desc="checking files", leave=False, disable=None)
     streams = sources.open_streams(config.data, training.seed, progress)
-    with explained(streams):
+    with explained(streams), _watched_for_nan(training.debug_nan):
         return _train_on(streams, run, config, networks, resume)
 
 
@@ -137,6 +140,18 @@ def _balance_features(model, batches) -> None:
 
 
 @contextlib.contextmanager
+def _watched_for_nan(on: bool):
+    """Within it, an operation that gives a NaN or an infinite number is an error that names it."""
+    if on:
+        tf.debugging.enable_check_numerics()
+    try:
+        yield
+    finally:
+        if on:
+            tf.debugging.disable_check_numerics()
+
+
+@contextlib.contextmanager
 def _no_empty_folder(run: Path):
     """Removes, after the block, those of the folders missing before it that are empty."""
     missing = [folder for folder in (run, *run.parents) if not folder.exists()]
@@ -168,6 +183,6 @@ def _check_folder(run: Path, config: Config, resume: bool) -> None:
 
 def _set_up_keras(training) -> None:
     keras.utils.set_random_seed(training.seed)
-    keras.mixed_precision.set_global_policy(training.precision)
+    precision.set_up(training.precision)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
