@@ -262,10 +262,10 @@ class TrainingConfig:
             )
         if not 0 <= self.average < 1:
             raise ValueError(f"training.average must lie in [0, 1); received {self.average}")
-        if self.debug_nan and self.precision == "mixed_float16":
+        if self.debug_nan and (self.precision == "mixed_float16" or self.jit == "on"):
             raise ValueError(
-                "training.debug_nan needs a precision without loss scaling, which overflows on "
-                f"purpose; received {self.precision}"
+                "training.debug_nan needs a precision that does not overflow on purpose, and no "
+                f"XLA; received {self.precision}, jit {self.jit}"
             )
         _ = self.profiled
         bad = [side for side in self.windows if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE]

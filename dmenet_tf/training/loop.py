@@ -19,9 +19,9 @@ from data_gen.io.atomic import write_text
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.sources import Streams
 from dmenet_tf.training.calls import grouped
+from dmenet_tf.training.debugging import Profile
 from dmenet_tf.training.failures import StoppedError, explain
 from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
-from dmenet_tf.training.profiling import Profile
 from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 

@@ -67,7 +67,7 @@ def _train(run: Path, config: Config, resume: bool) -> Trained:
     config, networks = _build_networks(config, resume)
     progress = functools.partial(tqdm, desc="checking files", leave=False, disable=None)
     streams = sources.open_streams(config.data, training.seed, progress)
-    with explained(streams), _watched_for_nan(training.debug_nan):
+    with explained(streams):
         return _train_on(streams, run, config, networks, resume)
 
 
@@ -137,18 +137,6 @@ def _balance_features(model, batches) -> None:
     with Elements(batches.take(BALANCED_BATCHES)) as elements:
         first = [tf.concat([batch["synthetic"], batch["labelled"]], 0) for batch in elements]
     balance_features(model, tf.concat(first, axis=0)[:BALANCED_IMAGES])
-
-
-@contextlib.contextmanager
-def _watched_for_nan(on: bool):
-    """Within it, an operation that gives a NaN or an infinite number is an error that names it."""
-    if on:
-        tf.debugging.enable_check_numerics()
-    try:
-        yield
-    finally:
-        if on:
-            tf.debugging.disable_check_numerics()
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.networks.blur_estimation import encoder_layers, parts
 from dmenet_tf.training import domains, keras_versions, losses
 from dmenet_tf.training.calls import FasterSteps, Steps, is_jit_measured
+from dmenet_tf.training.debugging import checked
 from dmenet_tf.training.optimizers import Made, Updates, build_optimizer
 from dmenet_tf.weights.averages import Average, Statistics
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
@@ -126,9 +127,14 @@ class Trainer:
             )
         self._updates = Updates(self.generator_optimizer, self.discriminator_optimizer)
         # Nothing in a step depends on a tensor's value; without autograph it is traced faster.
-        jit = training.jit == "on"
-        self.train_step = tf.function(self._train_step, jit_compile=jit, autograph=False)
-        self.pretrain_step = tf.function(self._pretrain_step, jit_compile=jit, autograph=False)
+        self.train_step, self.pretrain_step = (
+            tf.function(
+                checked(step) if training.debug_nan else step,
+                jit_compile=training.jit == "on",
+                autograph=False,
+            )
+            for step in (self._train_step, self._pretrain_step)
+        )
         self._measured = is_jit_measured(training)
 
     def calls(self, pretraining: bool, steps: int):

@@ -66,7 +66,8 @@ def test_what_is_asked_for_is_taken(name):
     assert tf.config.experimental.tensor_float_32_execution_enabled() == (name != "float32")
 
 
-def test_no_nan_can_be_looked_for_where_overflow_is_wanted():
-    with pytest.raises(ValueError, match=r"debug_nan needs .* received mixed_float16"):
-        TrainingConfig(precision="mixed_float16", debug_nan=True)
+@pytest.mark.parametrize("other", [{"precision": "mixed_float16"}, {"jit": "on"}])
+def test_no_nan_can_be_looked_for_where_overflow_is_wanted_or_under_xla(other):
+    with pytest.raises(ValueError, match=f"debug_nan needs .* received .*{[*other.values()][0]}"):
+        TrainingConfig(debug_nan=True, **other)
     assert TrainingConfig(precision="mixed_bfloat16", debug_nan=True).debug_nan

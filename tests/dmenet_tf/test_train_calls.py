@@ -9,7 +9,7 @@ from dmenet_tf import train
 
 pytestmark = pytest.mark.process  # it trains
 
-# B alone, logged at steps 4 and 8, 9 and 10: calls of 4, 1, 3, 1 and 1 steps.
+# B alone. Something is due after steps 4, 5 (pretrained), 8, 9 and 10: calls of 4, 1, 3, 1 and 1.
 OPTIONS = [
     "--preset", "tiny", "--parts", "B", "--width", "0.03", "--validation-examples", "1",
     "--procedural-scenes", "8", "--steps", "10", "--pretrain-steps", "5", "--log-every", "4",

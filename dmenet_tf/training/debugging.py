@@ -1,6 +1,23 @@
-"""A profile of some steps of a run, for TensorBoard's profile plugin."""
+"""A closer look at a run: a profile of some steps, and where the first NaN comes from."""
 
 import tensorflow as tf
+
+
+def checked(step):
+    """`step`, a function to be traced, whose graph stops at the first NaN or infinite number.
+
+    That operation is named. Only those of the step are watched: the pipeline of images may divide
+    by zero where the result is not used. XLA does not know the checks.
+    """
+
+    def watched(batch):
+        tf.debugging.enable_check_numerics()  # operations that are made from now on
+        try:
+            return step(batch)
+        finally:
+            tf.debugging.disable_check_numerics()
+
+    return watched
 
 
 class Profile:
