@@ -11,7 +11,7 @@ under its name: its figures, or why there are none.
                  step, images/s over all domains, share of the rate of matrix products
     small        width 0.25, 160 px, 64 images a domain: the same
     paper_jit, small_jit    the same under XLA, and how long its first call took
-    agreement    losses after 20 steps at width 0.125 by each type, relative to float32's
+    agreement    losses after 200 steps of the demo by each type, relative to float32's
     inference    milliseconds for a map of 512 x 512 at width 1.0, folded graph, float32 and tf32
 """
 
@@ -30,6 +30,12 @@ import tensorflow as tf
 from dmenet_tf.training import precision
 from dmenet_tf.training.calls import Steps
 from tests.benchmarks import steps
+from tests.support.agreement import (
+    DIFFERENT_BATCHES,
+    demo_batches,
+    losses_of_the_demo,
+    relative_to,
+)
 
 TYPES = ("float32", "tf32", "mixed_float16", "mixed_bfloat16")
 STEPS_PER_CALL = 10
@@ -123,21 +129,13 @@ def training(width, side, batch, jit, tiny) -> dict:
 
 
 def agreement(tiny: bool) -> dict:
-    """The same steps from the same weights; each type must begin as float32 does."""
-    import keras
-
-    last, count = {}, 2 if tiny else 20
-    for kind in TYPES:
-        keras.utils.set_random_seed(0)
-        config = steps.configuration(0.0625 if tiny else 0.125, 32 if tiny else 64, 2, kind)
-        trainer = steps.build(config)
-        for number in range(count):
-            report = trainer.train_step(steps.random_batch(config, number % 4))
-        last[kind] = {name: float(report[name]) for name in ("L_g", "L_d")}
-    exact = last["float32"]
+    """What `tests/dmenet_tf/test_precision_training.py` asks of a processor."""
+    batches = demo_batches(1 if tiny else DIFFERENT_BATCHES)
+    losses = {kind: losses_of_the_demo(kind, batches, 2 if tiny else 200) for kind in TYPES}
+    exact = losses.pop("float32")
     return {
-        kind: {name: round(value / exact[name] - 1.0, 5) for name, value in losses.items()}
-        for kind, losses in last.items()
+        kind: {name: round(value, 5) for name, value in relative_to(exact, theirs).items()}
+        for kind, theirs in losses.items()
     }
 
 

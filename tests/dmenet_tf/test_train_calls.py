@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     single, called = folder / "single", folder / "called"
     assert train.main([*OPTIONS, "--run", str(single)]) == 0
-    watched = ["--steps-per-call", "4", "--profile", "6:8", "--debug-nan", "--precision", "tf32"]
+    watched = ["--steps-per-call", "4", "--profile", "6:8", "--precision", "tf32"]
     assert train.main([*OPTIONS, "--run", str(called), *watched]) == 0
     return single, called
 
@@ -46,7 +46,7 @@ def test_it_resumes_from_the_checkpoint_of_a_step_within(runs):
     run = runs[1]
     checkpoints = sorted(path.name for path in (run / "checkpoints").glob("*.index"))
     assert checkpoints == ["ckpt-10.index", "ckpt-9.index"]
-    assert train.main(["--run", str(run), "--resume", "--steps", "12", "--no-debug-nan"]) == 0
+    assert train.main(["--run", str(run), "--resume", "--steps", "12"]) == 0
     assert [line["step"] for line in lines(run, "losses.jsonl")] == [4, 8, 10, 12]
     assert configuration.load(run / "config.json").training.steps_per_call == 4
 
