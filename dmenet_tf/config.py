@@ -236,10 +236,18 @@ class TrainingConfig:
     """Factor on the learning rate for B's encoder: pretrained features want to move less than a
     decoder."""
     beta_1: float = 0.9
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
-    """mixed_float16 for GPUs (loss scaling on), mixed_bfloat16 for TPUs and recent CPUs."""
-    jit: bool = False
-    """Compile the step with XLA."""
+    precision: Literal["float32", "tf32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
+    """tf32: products of 10 bits on recent GPUs; mixed_float16 for GPUs (loss scaling on);
+    mixed_bfloat16 for recent GPUs and processors; auto: what the device computes natively."""
+    jit: Literal["auto", "on", "off"] = "auto"
+    """Compile the step with XLA; auto: on a GPU where it is measured to be faster."""
+    steps_per_call: int = 1
+    """Up to so many steps in one call of TensorFlow, which ends where there is something to log,
+    validate or save. For a GPU, which waits for Python between calls."""
+    profile: str = ""
+    """FIRST:LAST: steps that are profiled, for TensorBoard's profile plugin."""
+    debug_nan: bool = False
+    """Stop at the operation that first gives a NaN or an infinite number, and name it; slow."""
     cached_crops: int = 0
     """With a frozen encoder and without D: its features of so many crops of each domain are
     computed once and kept in memory (12 MB a crop of 160 px for both domains); 0: no."""
@@ -261,7 +269,7 @@ class TrainingConfig:
     def __post_init__(self):
         _positive(
             self, "training", "steps", "learning_rate", "decay", "decay_epochs",
-            "checkpoint_every", "keep", "validate_every", "log_every",
+            "checkpoint_every", "keep", "validate_every", "log_every", "steps_per_call",
         )  # fmt: skip
         if not 0 <= self.pretrain_steps <= self.steps:
             raise ValueError(
@@ -280,11 +288,30 @@ class TrainingConfig:
             )
         if not 0 <= self.average < 1:
             raise ValueError(f"training.average must lie in [0, 1); received {self.average}")
+        if self.debug_nan and (self.precision == "mixed_float16" or self.jit == "on"):
+            raise ValueError(
+                "training.debug_nan needs a precision that does not overflow on purpose, and no "
+                f"XLA; received {self.precision}, jit {self.jit}"
+            )
+        _ = self.profiled
         bad = [side for side in self.windows if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE]
         if bad or not self.windows:
             raise ValueError(
                 f"training.windows must be multiples of {SIZE_MULTIPLE}; received {self.windows}"
             )
+
+    @property
+    def profiled(self) -> tuple[int, int] | None:
+        """Numbers of steps made when the profile begins and ends; None: none is taken."""
+        if not self.profile:
+            return None
+        first, colon, last = self.profile.partition(":")
+        if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+            raise ValueError(
+                "training.profile must be FIRST:LAST, numbers of steps, FIRST < LAST; "
+                f"received {self.profile}"
+            )
+        return int(first), int(last)
 
 
 @dataclass(frozen=True)

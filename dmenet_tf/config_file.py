@@ -15,6 +15,8 @@ from dmenet_tf.config import Config
 FILE = "config.json"  # in the folder of a run
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
+# What values of a field that changed its type were called before.
+_JIT_BEFORE = {True: "on", False: "off"}
 
 
 def to_dict(config: Config) -> dict:
@@ -28,6 +30,9 @@ def _rule(error: BaseException, expected) -> str:
 
 def from_dict(values: dict, origin="the configuration") -> Config:
     """Strict inverse of `to_dict`: unknown keys and values of a wrong type are errors."""
+    training = values.get("training") if isinstance(values, dict) else None
+    if isinstance(training, dict) and isinstance(training.get("jit"), bool):
+        values = values | {"training": training | {"jit": _JIT_BEFORE[training["jit"]]}}
     try:
         return _converter.structure(values, Config)
     except cattrs.BaseValidationError as error:

@@ -10,6 +10,7 @@ do not wait for it.
 import argparse
 import sys
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 
 import tyro
@@ -28,7 +29,7 @@ COMMON = (
     "--synthetic", "--labelled", "--labelled-names", "--labelled-validation", "--unlabelled",
     "--max-bad", "--crop", "--batch", "--parts", "--width", "--encoder-width", "--decoder-width",
     "--vgg-weights", "--weights", "--lambda-sharpness", "--steps", "--learning-rate",
-    "--precision", "--seed", "--checkpoint-every", "--validate-every",
+    "--precision", "--jit", "--steps-per-call", "--seed", "--checkpoint-every", "--validate-every",
 )  # fmt: skip
 TYRO = (tyro.conf.OmitArgPrefixes,)
 
@@ -96,6 +97,7 @@ def parse(argv: list[str]) -> tuple[Path, bool, Config] | None:
     Every field of the configuration is an option on top of a preset, a file or the run's own.
     Raises UsageError for wrong options, OSError and ValueError for a bad configuration file.
     """
+    argv = [word for given, after in pairwise([*argv, ""]) for word in _jit(given, after)]
     run_options = Parser(prog=PROG, add_help=False)
     _add_run_options(run_options)
     build_parser().check_names(argv)
@@ -107,6 +109,13 @@ def parse(argv: list[str]) -> tuple[Path, bool, Config] | None:
         print(build_parser(base, shown).format_help(), end="")
         return None
     return run, options.resume, tyro.cli(Config, args=rest, default=base, prog=PROG, config=TYRO)
+
+
+def _jit(word: str, following: str) -> list[str]:
+    """`--jit` and `--no-jit` without a value, as they were written before there was `auto`."""
+    if word == "--no-jit":
+        return ["--jit", "off"]
+    return ["--jit", "on"] if word == "--jit" and following[:1] in ("", "-") else [word]
 
 
 def _base(options, run: Path) -> Config:

@@ -63,6 +63,11 @@ def apply(optimizer, gradients, variables) -> None:
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
+def state_of_scaled(optimizer) -> list:
+    """What an optimizer of `loss_scaled` remembers of updates; its scale is none of that."""
+    return list(optimizer.inner_optimizer.variables)
+
+
 def loss_scale(optimizer) -> float | None:
     """The present loss scale; None where the optimizer has none."""
     for name in ("dynamic_scale", "loss_scale"):  # Keras 3, Keras 2.15

@@ -2,7 +2,8 @@
 
 Losses stay on the device until `log_every` steps have passed: nothing waits for a number that
 nobody reads. They are checked then, and weights besides before every validation and save, so that
-what is kept is finite; what went wrong is found at most `log_every` steps late.
+what is kept is finite; what went wrong is found at most `log_every` steps late. Several steps may
+be one call of TensorFlow (`calls.py`), which ends where the loop has something to do.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from data_gen.io.arrays import write_npy
 from data_gen.io.atomic import write_text
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.sources import Streams
+from dmenet_tf.training.calls import grouped
+from dmenet_tf.training.debugging import Profile
 from dmenet_tf.training.failures import StoppedError, explain
 from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
 from dmenet_tf.training.trainer import loss_weights
@@ -34,6 +37,7 @@ class Loop:
         self.run_dir, self.config, self.streams, self.trainer = run, config, streams, trainer
         self.checkpoints, self.monitor, self.validation = checkpoints, monitor, validation
         self.weights = loss_weights(config.loss)
+        self._profile, self._calls = Profile(run, config.training.profiled), {}
         self._skipped_file, self._told = run / SKIPPED_FILE, set()
         # A resumed run adds to what it skipped before.
         listed = self._skipped_file.read_text("utf-8") if self._skipped_file.exists() else ""
@@ -59,21 +63,18 @@ class Loop:
             kept = self._keep_state()
             raise StoppedError(f"{explain(error, self.streams)}; {kept}") from error
         finally:
+            self._profile.end()
             self._list_skipped()
         return figures
 
     def _steps(self, batches, step: int) -> tuple[np.ndarray, dict[str, float]]:
         training, before, logged = self.config.training, time.monotonic(), step
-        for batch in batches:
-            report = self._update(batch, step)
-            step += 1
-            last = step == training.steps
-            log, validate, save = (
-                last or step % every == 0
-                for every in (
-                    training.log_every, training.validate_every, training.checkpoint_every
-                )
-            )  # fmt: skip
+        self._profile.follow(step)
+        for group in grouped(batches, step, training.steps_per_call, self._has_to_do):
+            report = self._update(group, step)
+            step += len(group)
+            self._profile.follow(step)
+            log, validate, save = self._due(step)
             if log or validate or save:
                 report = {name: float(value) for name, value in report.items()}
                 check_finite(step, report, self.checkpoints.latest)
@@ -85,10 +86,21 @@ class Loop:
             if validate or save:  # a finite loss may still have had a gradient that was not
                 self._check_weights()
             if validate:
-                predicted, figures = self._validate(step, batch)
+                predicted, figures = self._validate(step, group[-1])
             if save:
                 self.checkpoints.save()
         return predicted, figures
+
+    def _due(self, step: int) -> tuple[bool, bool, bool]:
+        """Whether to log, to validate and to save after so many steps."""
+        training = self.config.training
+        last = step == training.steps
+        every = training.log_every, training.validate_every, training.checkpoint_every
+        return tuple(last or step % count == 0 for count in every)
+
+    def _has_to_do(self, step: int) -> bool:
+        pretrained = step == self.config.training.pretrain_steps
+        return any(self._due(step)) or pretrained or self._profile.at(step)
 
     def _check_weights(self) -> None:
         step = int(self.trainer.step)
@@ -117,10 +129,14 @@ class Loop:
         with contextlib.suppress(OSError):  # a full disk stops the next checkpoint, which says so
             write_text(self._skipped_file, "".join(f"{line}\n" for line in self.skipped))
 
-    def _update(self, batch, step: int) -> dict[str, tf.Tensor]:
-        trainer = self.trainer
-        pretraining = step < self.config.training.pretrain_steps
-        return (trainer.pretrain_step if pretraining else trainer.train_step)(batch)
+    def _update(self, batches: list, step: int) -> dict[str, tf.Tensor]:
+        """One step on each of the batches; the losses of the last one."""
+        training = self.config.training
+        pretraining = step < training.pretrain_steps
+        if pretraining not in self._calls:
+            left = (training.pretrain_steps if pretraining else training.steps) - step
+            self._calls[pretraining] = self.trainer.calls(pretraining, left)
+        return self._calls[pretraining](batches)
 
     def _log(self, step: int, report: dict, steps_per_second: float) -> None:
         report = dict(report)

@@ -18,6 +18,7 @@ from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.networks import balance_features
 from dmenet_tf.networks.blur_estimation import parts
+from dmenet_tf.training import precision
 from dmenet_tf.training.cached_features import CachedFeatures
 from dmenet_tf.training.failures import explained
 from dmenet_tf.training.loop import Loop
@@ -57,7 +58,9 @@ def train(run: Path, config: Config, resume: bool = False) -> Trained:
 
 
 def _train(run: Path, config: Config, resume: bool) -> Trained:
-    training = config.training
+    # What `auto` stood for is saved with the run: resumed elsewhere, it goes on as it began.
+    training = replace(config.training, precision=precision.resolve(config.training.precision))
+    config = replace(config, training=training)
     _set_up_keras(training)
     # A run that was interrupted before its first checkpoint begins anew.
     resume = resume and tf.train.latest_checkpoint(str(run / LATEST)) is not None
@@ -168,6 +171,6 @@ def _check_folder(run: Path, config: Config, resume: bool) -> None:
 
 def _set_up_keras(training) -> None:
     keras.utils.set_random_seed(training.seed)
-    keras.mixed_precision.set_global_policy(training.precision)
+    precision.set_up(training.precision)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()

@@ -22,7 +22,9 @@ from dmenet_tf import networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.networks.blur_estimation import encoder_layers, parts
 from dmenet_tf.training import domains, keras_versions, losses
-from dmenet_tf.training.schedules import LearningRate
+from dmenet_tf.training.calls import FasterSteps, Steps, is_jit_measured
+from dmenet_tf.training.debugging import checked
+from dmenet_tf.training.optimizers import Made, Updates, build_optimizer
 from dmenet_tf.weights.averages import Average, Statistics
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
@@ -77,22 +79,6 @@ def loss_weights(config: LossConfig) -> dict[str, float]:
     }
 
 
-def _optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slowed=()):
-    schedule = LearningRate(
-        config.learning_rate,
-        config.schedule,
-        config.steps,
-        steps_per_epoch * config.decay_epochs,
-        config.decay,
-        config.warmup_steps,
-    )
-    optimizer = keras_versions.adam(schedule, config.beta_1, slowed, config.encoder_rate)
-    if config.precision == "mixed_float16":
-        optimizer = keras_versions.loss_scaled(optimizer)
-    optimizer.build(variables)  # before a checkpoint is restored into it
-    return optimizer
-
-
 class Trainer:
     """The networks, their two optimizers and the step counter, updated by `train_step`.
 
@@ -124,7 +110,7 @@ class Trainer:
         self.generator_variables = list(networks.blur_estimation.trainable_variables)
         if networks.sharpness is not None:
             self.generator_variables += networks.sharpness.trainable_variables
-        self.generator_optimizer = _optimizer(
+        self.generator_optimizer = build_optimizer(
             training,
             steps_per_epoch,
             self.generator_variables,
@@ -136,20 +122,38 @@ class Trainer:
         )
         self.discriminator_optimizer = None
         if networks.discriminator is not None:
-            self.discriminator_optimizer = _optimizer(
+            self.discriminator_optimizer = build_optimizer(
                 training, steps_per_epoch, networks.discriminator.trainable_variables
             )
+        self._updates = Updates(self.generator_optimizer, self.discriminator_optimizer)
         # Nothing in a step depends on a tensor's value; without autograph it is traced faster.
-        options = {"jit_compile": training.jit, "autograph": False}
-        self.train_step = tf.function(self._train_step, **options)
-        self.pretrain_step = tf.function(self._pretrain_step, **options)
+        self.train_step, self.pretrain_step = (
+            tf.function(
+                checked(step) if training.debug_nan else step,
+                jit_compile=training.jit == "on",
+                autograph=False,
+            )
+            for step in (self._train_step, self._pretrain_step)
+        )
+        self._measured = is_jit_measured(training)
+
+    def calls(self, pretraining: bool, steps: int):
+        """`train_step` or `pretrain_step` on lists of batches; `steps` will be made of it."""
+        plain = self.pretrain_step if pretraining else self.train_step
+        if not self._measured:
+            return Steps(plain)
+        compiled = tf.function(plain.python_function, jit_compile=True, autograph=False)
+        return FasterSteps(Steps(plain), Steps(compiled), steps)
 
     def monitored(self) -> dict[str, float]:
-        """The learning rate, and the loss scale where there is one."""
+        """The learning rate; with loss scaling, the scale and how many steps were left out."""
         optimizer = self.generator_optimizer
         values = {"learning_rate": float(optimizer.learning_rate)}
         scale = keras_versions.loss_scale(optimizer)
-        return values if scale is None else values | {"loss_scale": float(scale)}
+        if scale is not None:
+            values |= {"loss_scale": float(scale)}
+            values |= {"skipped_updates": float(self._updates.skipped)}
+        return values
 
     def weight_norms(self) -> dict[str, float]:
         """L2 norm of each network's weights: NaN or infinite as soon as one of them is."""
@@ -178,19 +182,19 @@ class Trainer:
 
     def _train_step(self, batch: dict) -> dict:
         """Updates D, then B and S. Returns the unweighted losses, L_g, L_d and D's accuracy."""
-        report = {}
+        report, made = {}, None
         with tf.GradientTape() as tape:
             estimates = self._estimate(batch, ("synthetic", *self.real))
             synthetic = estimates["synthetic"]
             real = {name: estimates[name] for name in self.real}
             if self.networks.discriminator is not None:
                 with tape.stop_recording():
-                    report |= self._update_discriminator(synthetic, real)
+                    report, made = self._update_discriminator(synthetic, real)
             named = self._map_losses(synthetic, batch["defocus"])
             named |= self._calibration_losses(synthetic, real, batch)
             total = self._total(named)
             scaled = keras_versions.scale_loss(self.generator_optimizer, total)
-        self._update_generator(tape, scaled)
+        self._update_generator(tape, scaled, made)
         self._end_step()
         return named | report | {"L_g": total}
 
@@ -248,15 +252,15 @@ class Trainer:
         network = self.networks.discriminator
         return domains.forward(lambda feature: network(feature, training=True), features)
 
-    def _update_discriminator(self, synthetic: dict, real: dict) -> dict:
+    def _update_discriminator(self, synthetic: dict, real: dict) -> tuple[dict, Made | None]:
         optimizer = self.discriminator_optimizer
         variables = self.networks.discriminator.trainable_variables
         with tf.GradientTape() as tape:
             named, accuracy = self.discriminator_losses(synthetic, real)
             total = self._total(named)
             scaled = keras_versions.scale_loss(optimizer, total)
-        keras_versions.apply(optimizer, tape.gradient(scaled, variables), variables)
-        return named | {"L_d": total, "d_accuracy": accuracy}
+        made = self._updates.discriminator(tape.gradient(scaled, variables), variables)
+        return named | {"L_d": total, "d_accuracy": accuracy}, made
 
     # --- L_g -----------------------------------------------------------------------------
 
@@ -300,7 +304,7 @@ class Trainer:
         weights = loss_weights(self.weights)
         return tf.add_n([weights[name] * value for name, value in named.items()])
 
-    def _update_generator(self, tape: tf.GradientTape, scaled: tf.Tensor) -> None:
+    def _update_generator(self, tape: tf.GradientTape, scaled: tf.Tensor, made=None) -> None:
         gradients = tape.gradient(scaled, self.generator_variables)
         # Parts that this phase or ablation leaves out have no gradient: S, the auxiliary heads.
         reached = [
@@ -308,4 +312,4 @@ class Trainer:
             for gradient, variable in zip(gradients, self.generator_variables, strict=True)
             if gradient is not None
         ]
-        keras_versions.apply(self.generator_optimizer, *zip(*reached, strict=True))
+        self._updates.generator(*zip(*reached, strict=True), made)

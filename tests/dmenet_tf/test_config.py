@@ -7,7 +7,7 @@ import pytest
 from data_gen.exit_codes import FAILED, USAGE
 from dmenet_tf import config_file as configuration
 from dmenet_tf import train
-from dmenet_tf.config import Config, DataConfig, NetworkConfig
+from dmenet_tf.config import Config, DataConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.console import UsageError
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.train import parse
@@ -146,3 +146,40 @@ def test_encoder_and_decoder_take_the_width_unless_they_have_their_own():
     assert NetworkConfig(width=0.25, vgg_weights="none").widths == (0.25, 0.25)
     config = NetworkConfig(encoder_width=1.0, decoder_width=0.25, width=0.5, vgg_weights="a.npz")
     assert config.widths == (1.0, 0.25)
+
+
+@pytest.mark.parametrize("saved, expected", [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_a_file_from_before_there_was_auto(tmp_path, saved, expected):
+    values = configuration.to_dict(Config())
+    values["training"]["jit"] = saved
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert configuration.load(tmp_path / "config.json").training.jit == expected
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ([], "auto"),
+        (["--jit"], "on"),
+        (["--jit", "--steps", "9"], "on"),
+        (["--no-jit"], "off"),
+        (["--steps", "9", "--no-jit"], "off"),
+        (["--jit", "off"], "off"),
+        (["--jit=on"], "on"),
+    ],
+)
+def test_jit_as_it_was_written_before_there_was_auto(words, expected):
+    config = parse(["--preset", "tiny", *words])[2]
+    assert config.training.jit == expected
+    assert config.training.steps == (9 if "9" in words else 6)
+
+
+@pytest.mark.parametrize("text, expected", [("", None), ("0:1", (0, 1)), ("100:110", (100, 110))])
+def test_steps_that_are_profiled(text, expected):
+    assert TrainingConfig(profile=text).profiled == expected
+
+
+@pytest.mark.parametrize("text", ["100", "110:100", "5:5", ":5", "5:", "-1:5", "a:b", "1:2:3"])
+def test_bad_ranges_of_profiled_steps(text):
+    with pytest.raises(ValueError, match="training.profile must be FIRST:LAST"):
+        TrainingConfig(profile=text)

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
+from dmenet_tf.training import precision
 from dmenet_tf.training.trainer import Trainer, build_networks
 
 LAMBDAS = LossConfig()
@@ -14,7 +15,7 @@ TRAINING = TrainingConfig(learning_rate=1e-3)
 
 def make_trainer(parts="BDCS", lambdas=LAMBDAS, training=TRAINING, steps_per_epoch=1000, **network):
     keras.utils.set_random_seed(1)
-    keras.mixed_precision.set_global_policy(training.precision)
+    precision.set_up(training.precision)
     config = NetworkConfig(parts=parts, width=0.0625, vgg_weights="none", **network)
     return Trainer(build_networks(config), lambdas, training, steps_per_epoch, config.statistics)
 

@@ -1,0 +1,175 @@
+"""What of training and prediction only a GPU shows, in at most five minutes.
+
+    python -m tests.benchmarks.gpu_check [--seconds 300]
+
+Prints one JSON object as its last line; without a GPU {"gpu": null, ...}, and ends with 0 all the
+same. Each check runs in a process of its own, is given what is left of the time, and leaves a line
+under its name: its figures, or why there are none.
+
+    device       name, memory; 10^12 operations a second of matrix products, by type
+    paper        width 1.0, 240 px, 8 images a domain, mixed_bfloat16, ten steps a call: seconds a
+                 step, images/s over all domains, share of the rate of matrix products
+    small        width 0.25, 160 px, 64 images a domain: the same
+    paper_jit, small_jit    the same under XLA, and how long its first call took
+    agreement    losses after 200 steps of the demo by each type, relative to float32's
+    inference    milliseconds for a map of 512 x 512 at width 1.0, folded graph, float32 and tf32
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from dmenet_tf.training import precision
+from dmenet_tf.training.calls import Steps
+from tests.benchmarks import steps
+from tests.support.agreement import (
+    DIFFERENT_BATCHES,
+    demo_batches,
+    losses_of_the_demo,
+    relative_to,
+)
+
+TYPES = ("float32", "tf32", "mixed_float16", "mixed_bfloat16")
+STEPS_PER_CALL = 10
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=300.0, help="for all checks together")
+    parser.add_argument("--check", choices=CHECKS, help=argparse.SUPPRESS)
+    # Sizes at which the checks can be tried without a GPU.
+    parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.check:
+        print(json.dumps(CHECKS[options.check](options.tiny)))
+    elif not (steps.has_gpu() or options.tiny):
+        print(json.dumps({"gpu": None, "note": "no GPU: TensorFlow lists none; nothing was run"}))
+    else:
+        print(json.dumps(all_checks(options)))
+
+
+def all_checks(options) -> dict:
+    end = time.monotonic() + options.seconds
+    figures = {
+        "gpu": steps.device_name(),
+        "date": datetime.date.today().isoformat(),
+        "tensorflow": tf.__version__,
+    }
+    for name in CHECKS:
+        left = end - time.monotonic()
+        figures[name] = run(name, left, options.tiny) if left > 1 else "left out: no time left"
+        print(f"{name}: {figures[name]}", file=sys.stderr, flush=True)
+    return figures
+
+
+def run(name: str, left: float, tiny: bool):
+    command = [sys.executable, "-m", "tests.benchmarks.gpu_check", "--check", name]
+    try:
+        done = subprocess.run(
+            [*command, *(["--tiny"] if tiny else [])], capture_output=True, text=True, timeout=left
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done within the {left:.0f} s that were left"
+    if done.returncode:
+        return f"failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def device(tiny: bool) -> dict:
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    rates = {}
+    for name in ("float32", "tf32", "float16", "bfloat16"):
+        tf.config.experimental.enable_tensor_float_32_execution(name == "tf32")
+        dtype = "float32" if name == "tf32" else name
+        rates[name] = round(steps.matmul_tflops(dtype, 64 if tiny else 0), 3)
+    return {
+        "compute_capability": details.get("compute_capability"),
+        "auto_precision": precision.resolve("auto"),
+        "matmul_tflops": rates,
+    }
+
+
+def training(width, side, batch, jit, tiny) -> dict:
+    """Several steps in one call, on a batch that stays on the device."""
+    if tiny:
+        width, side, batch = 0.0625, 32, 2
+    config = steps.configuration(width, side, batch, "mixed_bfloat16", "on" if jit else "off")
+    trainer, one = steps.build(config), steps.random_batch(config)
+    group, call = [one] * (2 if tiny else STEPS_PER_CALL), Steps(trainer.train_step)
+    first = steps.seconds(lambda: steps.wait_for(call(group)))
+    second = steps.seconds(lambda: steps.wait_for(call(group)))
+    times = [steps.seconds(lambda: steps.wait_for(call(group))) for _ in range(1 if tiny else 3)]
+    step_s = min(times) / len(group)
+    figures = {
+        "first_call_s": round(first, 1),
+        "second_call_s": round(second, 2),
+        "step_ms": round(1e3 * step_s, 2),
+        "images_per_s": round(3 * batch / step_s, 1),
+    }
+    if steps.has_gpu():
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        figures["peak_gib"] = round(peak / 2**30, 2)
+    plain = tf.function(trainer.train_step.python_function, autograph=False)
+    tflops = steps.flops(plain, one) / step_s / 1e12
+    matmul = steps.matmul_tflops("bfloat16", 64 if tiny else 0)
+    return figures | {
+        "tflops": round(tflops, 2),
+        "matmul_tflops": round(matmul, 2),
+        "fraction_of_matmul": round(tflops / matmul, 4),
+    }
+
+
+def agreement(tiny: bool) -> dict:
+    """What `tests/dmenet_tf/test_precision_training.py` asks of a processor."""
+    batches = demo_batches(1 if tiny else DIFFERENT_BATCHES)
+    losses = {kind: losses_of_the_demo(kind, batches, 2 if tiny else 200) for kind in TYPES}
+    exact = losses.pop("float32")
+    return {
+        kind: {name: round(value, 5) for name, value in relative_to(exact, theirs).items()}
+        for kind, theirs in losses.items()
+    }
+
+
+def inference(tiny: bool) -> dict:
+    from dmenet_tf.networks import build_blur_estimation
+    from dmenet_tf.networks.folding import fold
+
+    side, figures = 32 if tiny else 512, {}
+    folded = fold(build_blur_estimation(0.0625 if tiny else 1.0))
+    image = tf.random.stateless_uniform([1, side, side, 3], [0, 0])
+    for kind in ("float32", "tf32"):
+        precision.set_up(kind)
+        predict = tf.function(folded.__call__, autograph=False)
+
+        def wait(predict=predict):
+            float(tf.reduce_mean(predict(image)))
+
+        wait()
+        wait()
+        times = [steps.seconds(wait) for _ in range(2 if tiny else 20)]
+        figures[kind] = {"ms": round(1e3 * min(times), 2)}
+    return figures
+
+
+CHECKS = {
+    "device": device,
+    "paper": lambda tiny: training(1.0, 240, 8, False, tiny),
+    "small": lambda tiny: training(0.25, 160, 64, False, tiny),
+    "agreement": agreement,
+    "inference": inference,
+    "paper_jit": lambda tiny: training(1.0, 240, 8, True, tiny),
+    "small_jit": lambda tiny: training(0.25, 160, 64, True, tiny),
+}
+
+
+if __name__ == "__main__":
+    main()

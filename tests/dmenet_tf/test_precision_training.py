@@ -1,0 +1,37 @@
+"""200 steps of the demo in each type end where float32's do."""
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tests.support.agreement import demo_batches, losses_of_the_demo, relative_to
+
+pytestmark = pytest.mark.slow
+
+# Training magnifies any rounding: two runs in float32 whose sums are in another order end some way
+# apart, too. More than a tenth of the loss would be a type in which something does not learn.
+TOLERANCE = 0.1
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return demo_batches()
+
+
+@pytest.fixture(scope="module")
+def exact(batches):
+    return losses_of_the_demo("float32", batches, steps=200)
+
+
+@pytest.fixture(autouse=True)
+def float32_after():
+    tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+
+
+@pytest.mark.parametrize("kind", ["tf32", "mixed_bfloat16", "mixed_float16"])
+def test_200_steps_agree_with_float32(kind, batches, exact):
+    difference = relative_to(exact, losses_of_the_demo(kind, batches, steps=200))
+    assert all(abs(value) < TOLERANCE for value in difference.values()), difference
