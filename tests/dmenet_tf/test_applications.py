@@ -104,22 +104,6 @@ def test_tiles_leave_no_seams(monkeypatch):
     assert np.abs(tiled[1] - whole[1]).mean() < 1e-4
 
 
-def test_a_deblurred_photo_of_many_tiles_shows_them(monkeypatch):
-    monkeypatch.setattr(planes, "TILE", 16)
-    shown = []
-
-    def progress(tiles, total):
-        shown.append(total)
-        return tiles
-
-    for height, width in ((40, 48), (32, 48)):  # 3 x 3 tiles and fewer are done in no time
-        image, sigma_px = np.full((height, width, 3), 0.5, np.float32), np.ones((height, width))
-        deblur.deblur(image, sigma_px, 1, progress=progress)
-    assert shown == []
-    deblur.deblur(np.full((60, 48, 3), 0.5, np.float32), np.ones((60, 48)), 1, progress=progress)
-    assert shown == [12]
-
-
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 30), (7, 3)])
 def test_tiny_photos(height, width):
     image, sigma_px = random_image(height, width), np.full((height, width), 4.0, np.float32)
