@@ -45,7 +45,13 @@ def explain(error: Exception, streams: Streams) -> str:
     return _first_line(error)
 
 
+# How the checks of `debugging.checked` tell which operation it was.
+_NOT_FINITE = re.compile(r'Detected (Infinity or NaN in output \d+ of graph op "[^"]*")')
+
+
 def _first_line(error: tf.errors.OpError) -> str:
+    if found := _NOT_FINITE.search(error.message or ""):
+        return f"every number of a step is finite; received {found.group(1)}"
     line = (error.message or type(error).__name__).strip().splitlines()[0]
     # Names of nodes and operations mean nothing to who runs the program.
     return re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\].*", "", line).strip()

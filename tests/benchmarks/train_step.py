@@ -21,10 +21,11 @@ The last line is one JSON object:
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported, as commands do
@@ -99,13 +100,13 @@ class ThreePasses:
 
     def __init__(self, trainer, jit=False):
         self.trainer = trainer
-        self._passes = [
+        self.functions = [
             tf.function(function, jit_compile=jit, autograph=False)
             for function in (self._discriminator, self._generator, self._losses)
         ]
 
     def __call__(self, batch) -> dict:
-        return {str(i): one(batch) for i, one in enumerate(self._passes)}
+        return {str(i): one(batch) for i, one in enumerate(self.functions)}
 
     def _estimates(self, batch, names=("synthetic", *REAL)):
         model = self.trainer.networks.blur_estimation
@@ -195,19 +196,36 @@ def memory_ratio(config) -> float | None:
 def peak_memory(config, which: str) -> float:
     """Bytes at the peak of three steps, beyond those that stood before them."""
     trainer, batch = build(config), random_batch(config)
-    run = (
-        trainer.train_step if which == "step" else ThreePasses(trainer, config.training.jit == "on")
-    )
-    before = _bytes_at_peak()
+    passes = ThreePasses(trainer, config.training.jit == "on")
+    functions = [trainer.train_step] if which == "step" else passes.functions
+    for function in functions:  # tracing takes memory, too
+        function.get_concrete_function(batch)
+    before = _bytes_now()
     for _ in range(3):
-        wait_for(run(batch))
+        for function in functions:
+            wait_for({"loss": function(batch)} if which != "step" else function(batch))
     return _bytes_at_peak() - before
+
+
+def _bytes_now() -> float:
+    """Those in use, from where on the peak counts."""
+    if has_gpu():
+        tf.config.experimental.reset_memory_stats("GPU:0")
+        return tf.config.experimental.get_memory_info("GPU:0")["current"]
+    Path("/proc/self/clear_refs").write_text("5")
+    return _of_the_process("VmRSS")
 
 
 def _bytes_at_peak() -> float:
     if has_gpu():
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    return _of_the_process("VmHWM")
+
+
+def _of_the_process(name: str) -> float:
+    # Not of `getrusage`, whose peak a process inherits from the one that started it.
+    line = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return 1024.0 * int(line.group(1))
 
 
 def rates(config, step_s: float) -> dict:
