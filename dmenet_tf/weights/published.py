@@ -218,13 +218,17 @@ def save_published(
         encoding: what B's map means, a key of `data_gen.optics.ENCODINGS`; `released` gives
             exactly the authors' layout.
         about: dict of what is to be known of the weights (`published_about`).
-        dtype: float16 halves the file, which is compressed then; it rounds weights by 0.05 %.
+        dtype: float16 halves the file, which is compressed then; it rounds kernels by 0.05 %.
+            Biases and statistics, a thousandth of a file, stay float32: a variance may be large.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}; received {encoding!r}")
     models = [model for model in (blur_estimation, discriminator, sharpness) if model is not None]
     with np.errstate(over="ignore"):  # what overflows is refused below
-        arrays = {name: np.asarray(v, dtype) for name, v in _all_names(models).items()}
+        arrays = {
+            name: np.asarray(v, dtype if len(v.shape) > 1 else np.float32)
+            for name, v in _all_names(models).items()
+        }
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError(f"weights must be finite as {np.dtype(dtype)}; received others for {path}")
     if encoding != "released":

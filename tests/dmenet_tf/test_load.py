@@ -10,7 +10,6 @@ from data_gen.optics import ENCODINGS
 from dmenet_tf import config_file as configuration
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.networks import build_blur_estimation
-from dmenet_tf.networks.folding import fold
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training import run as run_module
 from dmenet_tf.training.trainer import Trainer, build_networks
@@ -18,7 +17,6 @@ from dmenet_tf.weights import published
 from dmenet_tf.weights.checkpoints import Checkpoints
 from dmenet_tf.weights.load import (
     TrainedModel,
-    load_for_inference,
     load_weights,
     mean_of_weights,
     save_weights,
@@ -251,46 +249,19 @@ def test_saved_weights_tell_what_must_be_known(tmp_path, b):
     assert load_weights(plain).recommended_side == 0
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_a_graph_for_inference_comes_without_a_keras_model(tmp_path, b, dtype, monkeypatch):
-    said = {"recommended_side": 320, "statistics": "photos", "licence": "research use"}
-    save_published(tmp_path / "w.npz", b, encoding="paper", about=said, dtype=dtype)
-    trained = load_weights(tmp_path / "w.npz")
-    expected = fold(trained.model)
-    monkeypatch.setattr("dmenet_tf.weights.load.load_weights", None)  # it would build one
-    found = load_for_inference(tmp_path / "w.npz")
-    for name in ("encoding", "origin", "identity", *said):
-        assert getattr(found, name) == getattr(trained, name)
-    image = tf.random.uniform((1, 32, 48, 3))
-    np.testing.assert_array_equal(found.network(image), expected(image))
-
-
-def test_a_graph_for_inference_comes_from_a_loaded_model(b):
-    trained = TrainedModel(b, "paper", "runs/some", "0" * 12, "", 320, "photos")
-    found = load_for_inference(trained)
-    assert (found.identity, found.recommended_side) == ("0" * 12, 320)
-    assert found.network.channels == b.get_layer("conv1_1").filters
-
-
-@pytest.mark.parametrize("change", ["missing", "unknown", "misshapen"])
-def test_what_is_no_whole_network_is_said_before_a_map_is_made(tmp_path, b, change):
-    save_published(tmp_path / "w.npz", b, encoding="paper")
-    with np.load(tmp_path / "w.npz") as file:
-        arrays = dict(file)
-    name = "main_net/defocus_net/decoder/uf/c1/W_conv2d:0"
-    array = arrays.pop(name)
-    if change == "unknown":
-        arrays |= {name: array, "main_net/defocus_net/more:0": array}
-    elif change == "misshapen":
-        arrays[name] = array[:, :, 1:]
-    np.savez(tmp_path / "w.npz", **arrays)
-    with pytest.raises(ValueError, match="missing|unknown|shape of"):
-        load_for_inference(tmp_path / "w.npz")
+def test_statistics_beyond_float16_are_kept(tmp_path):
+    model = build_blur_estimation(WIDTH)
+    variance = model.get_layer("final_bn1").moving_variance
+    variance.assign(np.full(variance.shape, 1.2345e5))
+    save_weights(tmp_path / "w.npz", TrainedModel(model, "paper", "runs/some", "0" * 12))
+    kept = load_weights(tmp_path / "w.npz").model.get_layer("final_bn1").moving_variance
+    np.testing.assert_array_equal(kept, variance)
 
 
 def test_weights_beyond_float16_are_refused(tmp_path):
     model = build_blur_estimation(WIDTH)
-    model.get_layer("final_conv3").bias.assign([1e5])
+    kernel = model.get_layer("final_conv3").kernel
+    kernel.assign(np.full(kernel.shape, 1e5))
     with pytest.raises(ValueError, match="finite as float16"):
         save_weights(tmp_path / "w.npz", TrainedModel(model, "paper", "runs/some", "0" * 12))
     assert not (tmp_path / "w.npz").exists()
