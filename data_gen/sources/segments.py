@@ -86,6 +86,11 @@ class SegmentScenes(Source):
         return np.geomspace(NEAREST, FARTHEST, planes)[draw.integers(0, planes, count)]
 
 
+def training_scenes(root) -> SegmentScenes:
+    """The scenes that SYNDOF is rendered from: few planes each, always the same."""
+    return SegmentScenes(root, max_planes=MAX_PLANES)
+
+
 def read_segments(path) -> np.ndarray:
     """Segment numbers [H, W] of the segmentation with the median number of segments in a file."""
     import scipy.io  # opening other sources does not wait for it

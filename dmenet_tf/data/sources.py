@@ -12,8 +12,9 @@ import numpy as np
 
 from data_gen import pipeline
 from data_gen.dataset import folders, records, shards
-from data_gen.sources import rgbd
+from data_gen.sources import rgbd, segments
 from data_gen.sources.base import Cached, Source, Subset, Wrapper, concat
+from data_gen.sources.layout_names import SEGMENTS
 from dmenet_tf.config import DataConfig
 from dmenet_tf.console import note
 from dmenet_tf.data.cutouts import CutoutPhotos
@@ -175,6 +176,8 @@ def open_path(path: Path, config) -> tuple[Source, bool]:
         return records.open_records(path), True
     if (path / "blur_map").is_dir():
         return folders.open_folder(path, config.encoding), True
+    if config.layout == SEGMENTS:
+        return segments.training_scenes(path), False
     source = rgbd.open_source(path, config.layout, config.depth, config.bgr_scenes)
     if line := source.note():
         note(line)

@@ -10,9 +10,9 @@ from data_gen import __main__ as command
 from data_gen import command_line, exit_codes, optics
 from data_gen.curation import dedup
 from data_gen.curation.options import HASH_BITS, THRESHOLD_BITS
-from data_gen.generation.options import LayoutOrAuto
 from data_gen.rendering.lens import LENS_SAMPLERS
 from data_gen.rendering.options import SamplerName
+from data_gen.sources.layout_names import SEGMENTS, Layout
 from data_gen.sources.layouts import LAYOUTS
 from tests.support.paths import ROOT
 
@@ -65,7 +65,7 @@ def test_names_in_options_are_those_of_the_code():
     assert set(get_args(optics.EncodingName)) == set(optics.ENCODINGS)
     assert set(get_args(optics.EncodingOrAuto)) == {"auto", *optics.ENCODINGS}
     assert set(get_args(SamplerName)) == set(LENS_SAMPLERS)
-    assert set(get_args(LayoutOrAuto)) == {"auto", *LAYOUTS}
+    assert set(get_args(Layout)) == {"auto", SEGMENTS, *LAYOUTS}
     assert THRESHOLD_BITS < HASH_BITS == dedup.BITS
 
 
