@@ -22,6 +22,7 @@ from dmenet_tf.console import Parser, UsageError, note
 from dmenet_tf.evaluation.opening import SEED, SampleOptions
 from dmenet_tf.evaluation.protocols import PROTOCOLS
 from dmenet_tf.evaluation.specification import Protocol
+from dmenet_tf.weights.shipped import named
 
 LARGE_REPORT_BYTES = 20e6
 
@@ -66,8 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--protocol", required=True, choices=PROTOCOLS, metavar="P", help=" | ".join(PROTOCOLS))
     add("--data", nargs="+", default=[], type=Path, metavar="PATH",
         help="folders; syndof without any: embedded scenes")  # fmt: skip
-    add("--weights", nargs="+", default=[], type=Path, metavar="RUN",
-        help="runs' folders or .npz; none: baselines only")  # fmt: skip
+    add("--weights", nargs="+", default=[], type=named, metavar="RUN",
+        help="runs' folders or .npz, shipped, small; none: baselines only")  # fmt: skip
     add("--titles", nargs="+", metavar="TEXT", help="names of the weights in the tables")
     add("-o", "--out", type=Path, metavar="DIR", help="default: evaluation/PROTOCOL")
     add("--names", metavar="RANGE|FILE", help="only these samples: 0505-0704, or a file of names")

@@ -15,6 +15,7 @@ from pathlib import Path
 from data_gen.exit_codes import OK
 from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
 from dmenet_tf.environment import prepare
+from dmenet_tf.weights.shipped import named
 
 SUFFIX = ".npz"
 
@@ -59,8 +60,9 @@ def _parse(argv) -> argparse.Namespace:
 
 
 def _pack(options) -> int:
-    for path in options.weights:
-        if not Path(path).exists():
+    paths = [named(path) for path in options.weights]
+    for path in paths:
+        if not path.exists():
             raise FileNotFoundError(
                 f"--weights must be a run's folder or an .npz; there is no {path}"
             )
@@ -68,7 +70,7 @@ def _pack(options) -> int:
         from dmenet_tf.weights.checkpoints import BEST, LATEST
         from dmenet_tf.weights.load import load_weights, mean_of_weights, save_weights
     which = LATEST if options.last else BEST
-    models = [load_weights(path, which) for path in options.weights]
+    models = [load_weights(path, which) for path in paths]
     trained = models[0] if len(models) == 1 else mean_of_weights(models)
     if options.encoder_width is not None:
         from dmenet_tf.weights.narrowing import narrow_encoder

@@ -18,7 +18,7 @@ from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.sharpness import SHARP_BELOW_PX
 from dmenet_tf.prediction.summaries import SUFFIXES
-from dmenet_tf.weights.shipped import shipped_weights
+from dmenet_tf.weights.shipped import named, shipped_weights
 
 # TensorFlow takes seconds to import: `--help` and wrong options must not wait for it. Modules that
 # need it are imported where they are used.
@@ -59,7 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("-o", "--out", type=Path, default=Path("maps"), metavar="DIR",
         help="folder of the maps (default: maps); mirrors INPUT's folders")  # fmt: skip
     made_by = parser.add_mutually_exclusive_group()
-    made_by.add_argument("--weights", metavar="PATH", help="a run's folder, or DMENet_BDCS.npz")
+    made_by.add_argument(
+        "--weights",
+        metavar="PATH",
+        help="a run's folder, an .npz, or small: a smaller model of the package",
+    )
     made_by.add_argument("--server", metavar="HOST:PORT", help="or a server of the model")
     add("--write", type=_formats, action="extend", metavar="FORMATS", help="see below")
     add("--tile", type=_tile, default="auto", help="side in px, 0 = whole, or auto (default)")
@@ -215,7 +219,7 @@ def _check(options) -> None:
     for name in options.server_options:
         if getattr(options, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} goes with --server, not with --weights")
-    if options.weights and not Path(options.weights).exists():
+    if options.weights and not named(options.weights).exists():
         raise FileNotFoundError(
             f"--weights must be a run's folder or an .npz; there is no {options.weights} "
             "(dmenet train --preset demo --run runs/demo makes one)"

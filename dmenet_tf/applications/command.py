@@ -23,7 +23,7 @@ from data_gen.io.errors import DataFileError
 from data_gen.io.images import encode_png, read_bytes
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
-from dmenet_tf.applications.planes import follow_edges
+from dmenet_tf.applications.planes import follow_edges, sharp_level, without_floor
 from dmenet_tf.applications.registry import APPLICATIONS, camera
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare
@@ -32,11 +32,9 @@ from dmenet_tf.prediction.folders import ReadAhead, note, too_long
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.predictor import Predictor, check_max_side
 from dmenet_tf.prediction.summaries import is_output, output_path
-from dmenet_tf.weights.shipped import shipped_weights
+from dmenet_tf.weights.shipped import named, shipped_weights
 
 MAP_SUFFIXES = (".sigma.npy", ".sigma.tiff", ".sigma16.png", ".npy")
-# The blur that a network predicts for a subject in focus is at most this; more is real blur.
-SHARP_AUTO_MAX_PX = 1.5
 
 EPILOG = """\
 A map comes from --weights (a run's folder or an .npz), or from --map: a file for one photo, a
@@ -189,7 +187,7 @@ def _reason(photo, error):
 
 
 def _predicted(options):
-    if options.weights and not Path(options.weights).exists():
+    if options.weights and not named(options.weights).exists():
         raise FileNotFoundError(
             f"--weights must be a run's folder or an .npz; there is no {options.weights}"
         )
@@ -249,24 +247,6 @@ def _prepare(image, sigma_px, options) -> np.ndarray:
     if sharp_px == "auto":
         sharp_px = sharp_level(sigma_px)
     return without_floor(sigma_px, sharp_px)
-
-
-def sharp_level(sigma_px) -> float:
-    """The blur that a map has in the photo's sharp part, in pixels.
-
-    The upper quartile of the lower of Otsu's two classes, but at most 1.5 px: a photo may have no
-    sharp part.
-    """
-    from skimage.filters import threshold_otsu
-
-    lower = sigma_px[sigma_px <= threshold_otsu(sigma_px)]
-    return min(float(np.quantile(lower, 0.75)), SHARP_AUTO_MAX_PX)
-
-
-def without_floor(sigma_px, sharp_px: float) -> np.ndarray:
-    """The blur beyond `sharp_px`, which counts as none: Gaussians add in squares."""
-    sharp_px = np.float32(sharp_px)
-    return np.sqrt(np.maximum(sigma_px - sharp_px, 0.0) * (sigma_px + sharp_px))
 
 
 def _write(path, result, photo_format, photo_type, source):

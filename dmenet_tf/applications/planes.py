@@ -1,4 +1,4 @@
-"""What the applications share: checks, Gaussians, tiles, and maps that follow a photo's edges.
+"""What the applications share: checks, Gaussians, tiles, maps that follow edges, their floor.
 
 Shapes: image [H, W, 3] float32 RGB, sigma_px [H, W] float32. Borders are symmetric (the edge pixel
 is repeated). Work is done tile by tile, so that a large photo needs little extra memory.
@@ -20,6 +20,8 @@ RADIUS_SIGMAS = 4.0
 # Sampled at whole pixels, a narrower Gaussian is a single 1 (its next tap is below 1e-9).
 NO_BLUR_PX = 0.15
 EVEN_SIDE_PX = 320
+# The blur that a network predicts for a subject in focus is at most this; more is real blur.
+SHARP_AUTO_MAX_PX = 1.5
 
 
 def check_map(image: np.ndarray, sigma_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,3 +102,21 @@ def follow_edges(image, sigma_px) -> np.ndarray:
     size = tuple(max(1, round(side * scale)) for side in sigma_px.shape[::-1])
     small = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (sigma_px, image))
     return np.maximum(upsample_guided(*small, image), 0.0)
+
+
+def sharp_level(sigma_px) -> float:
+    """The blur that a map has in the photo's sharp part, in pixels.
+
+    The upper quartile of the lower of Otsu's two classes, but at most 1.5 px: a photo may have no
+    sharp part.
+    """
+    from skimage.filters import threshold_otsu
+
+    lower = sigma_px[sigma_px <= threshold_otsu(sigma_px)]
+    return min(float(np.quantile(lower, 0.75)), SHARP_AUTO_MAX_PX)
+
+
+def without_floor(sigma_px, sharp_px: float) -> np.ndarray:
+    """The blur beyond `sharp_px`, which counts as none: Gaussians add in squares."""
+    sharp_px = np.float32(sharp_px)
+    return np.sqrt(np.maximum(sigma_px - sharp_px, 0.0) * (sigma_px + sharp_px))

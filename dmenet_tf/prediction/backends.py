@@ -11,6 +11,7 @@ Imports neither that package nor TensorFlow before they are needed.
 """
 
 import importlib.metadata
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from data_gen.installation import not_installed
 from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.environment import prepare_library
-from dmenet_tf.weights.shipped import shipped_weights
+from dmenet_tf.weights.shipped import named, shipped_weights
 
 if TYPE_CHECKING:
     from dmenet_tf.prediction.predictor import Backend
@@ -33,7 +34,10 @@ def open_local(weights=None) -> "Backend":
     those that the package ships. Raises FileNotFoundError and ValueError for missing and damaged
     weights.
     """
-    weights = shipped_weights() if weights is None else weights
+    if weights is None:
+        weights = shipped_weights()
+    elif isinstance(weights, str | os.PathLike):
+        weights = named(weights)
     prepare_library()
     with quiet_native_stderr():
         from dmenet_tf.prediction.local import LocalBackend

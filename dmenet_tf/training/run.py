@@ -27,8 +27,7 @@ from dmenet_tf.training.trainer import Networks, Trainer, build_networks
 from dmenet_tf.training.validation import Validation
 from dmenet_tf.weights.checkpoints import LATEST, Checkpoints
 from dmenet_tf.weights.load import start_from
-from dmenet_tf.weights.shipped import NAME as SHIPPED_NAME
-from dmenet_tf.weights.shipped import shipped_weights
+from dmenet_tf.weights.shipped import named
 
 # Enough crops for the strength of a channel, few enough for the features to fit into memory.
 BALANCED_BATCHES, BALANCED_IMAGES = 8, 32
@@ -114,8 +113,7 @@ def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
     replaced = network.weights and "C" not in network.parts
     networks = build_networks(replace(network, vgg_weights="none") if replaced else network)
     if network.weights:
-        given = shipped_weights() if network.weights == SHIPPED_NAME else network.weights
-        encoding = start_from(given, networks)
+        encoding = start_from(named(network.weights), networks)
         config = replace(config, network=replace(network, label_encoding=encoding))
     return config, networks
 

@@ -5,12 +5,19 @@
 
 from pathlib import Path
 
-SHIPPED = Path(__file__).with_name("photo.npz")
-NAME = "shipped"  # what `dmenet train --weights` calls them
+SHIPPED = Path(__file__).with_name("photo.npz")  # what is taken by default
+SMALL = Path(__file__).with_name("small.npz")  # less accurate, where memory or time is short
+NAMES = {"shipped": SHIPPED, "small": SMALL}  # what --weights calls them
+
+
+def named(weights) -> Path:
+    """What `--weights` means: a path, or a name of `NAMES` where no file or folder is so called."""
+    path = Path(weights)
+    return path if path.exists() else NAMES.get(str(weights), path)
 
 
 def shipped_weights() -> Path:
-    """Where they are; FileNotFoundError where this installation has none."""
+    """Where those of the default are; FileNotFoundError where this installation has none."""
     if SHIPPED.is_file():
         return SHIPPED
     raise FileNotFoundError(

@@ -22,9 +22,8 @@ from data_gen.io.data_urls import data_url
 from data_gen.io.images import read_bytes
 from data_gen.io.photos import decode_photo
 from data_gen.io.pixels import to_uint8
-from dmenet_tf.applications.command import sharp_level, without_floor
 from dmenet_tf.applications.magnify import magnify
-from dmenet_tf.applications.planes import follow_edges
+from dmenet_tf.applications.planes import follow_edges, sharp_level, without_floor
 from dmenet_tf.applications.segment import cut_out, sharp_mask
 from dmenet_tf.visualization import ColourRange, colour_map, overlay, own_range, ticks
 from serving.contract import PNG_MAX

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from data_gen.io.images import write_png
-from dmenet_tf.applications import command
+from dmenet_tf.applications import command, planes
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.map_files import write_map
@@ -235,8 +235,8 @@ def test_predicts_with_weights(photo, tmp_path, monkeypatch, capsys, options, se
 def test_a_subjects_own_blur_is_told_and_taken_off():
     sigma_px = np.full((20, 30), 3.0, np.float32)
     sigma_px[:10] = 0.8
-    assert command.sharp_level(sigma_px) == pytest.approx(0.8)
-    floored = command.without_floor(sigma_px, 0.8)
+    assert planes.sharp_level(sigma_px) == pytest.approx(0.8)
+    floored = planes.without_floor(sigma_px, 0.8)
     assert (floored[:10] == 0).all()
     assert floored[15, 0] == pytest.approx(np.sqrt(3.0**2 - 0.8**2), rel=1e-5)
-    assert command.sharp_level(np.full((5, 5), 4.0)) == command.SHARP_AUTO_MAX_PX
+    assert planes.sharp_level(np.full((5, 5), 4.0)) == planes.SHARP_AUTO_MAX_PX

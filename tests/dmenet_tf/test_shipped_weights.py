@@ -12,7 +12,7 @@ from dmenet_tf.config import Config
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.run import _build_networks
 from dmenet_tf.weights.load import load_weights
-from dmenet_tf.weights.shipped import SHIPPED, shipped_weights
+from dmenet_tf.weights.shipped import NAMES, SHIPPED, named, shipped_weights
 
 LARGEST_MIB = 64
 
@@ -28,6 +28,14 @@ def test_the_file_is_small_and_says_what_it_is(estimator):
     metadata = estimator.metadata
     assert metadata.encoding == "paper" and metadata.recommended_side
     assert metadata.licence.startswith("For research use")
+
+
+def test_a_name_means_a_file_of_the_package_unless_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {name: named(name) for name in NAMES} == NAMES
+    assert str(named("runs/demo")) == "runs/demo"
+    (tmp_path / "small").mkdir()
+    assert named("small").resolve() == tmp_path / "small"
 
 
 @pytest.mark.parametrize(
