@@ -68,12 +68,13 @@ def build(estimator, max_side: int | None = None):
             with gr.Column(scale=3, min_width=300):
                 viewer, words = controls.viewer()
                 with gr.Row(visible=False) as results:
-                    tinted, cut, rule, threshold, magnified, factor = controls.results()
+                    shown = controls.results()
+                    tinted, make, files, cut, rule, threshold, magnified, factor = shown
 
         def pick(event: gr.SelectData):
             return controls.example_path(event.index), None
 
-        opened = [analysis, viewer, words, threshold, tinted, cut, magnified, results]
+        opened = [analysis, viewer, words, threshold, tinted, cut, magnified, results, files]
         chosen = (
             photo.upload(lambda path: path, photo, source, api_visibility="private"),
             gallery.select(pick, None, [source, photo], api_visibility="private"),
@@ -109,6 +110,10 @@ def build(estimator, max_side: int | None = None):
             magnified,
             trigger_mode="always_last",
             api_visibility="private",
+        )
+        magnified.select(actions.focus, [analysis, factor], magnified, api_visibility="private")
+        make.click(
+            actions.files, analysis, files, show_progress_on=[files], api_visibility="private"
         )
     return page
 

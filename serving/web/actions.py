@@ -23,7 +23,7 @@ class Actions:
     def open(self, path, side, rule, factor):
         """A photo was chosen: every output anew, as `build` lists them in `opened`."""
         if path is None:  # another size was chosen before any photo
-            return [gr.skip()] * 8
+            return [gr.skip()] * 9
         max_side = None if side == RECOMMENDED else int(side)
         try:
             analysis = results.analyse(path, self.estimator, max_side, self.default_side)
@@ -41,6 +41,7 @@ class Actions:
             results.cutout(analysis, rule, threshold_px),
             results.magnified(analysis, factor),
             gr.update(visible=True),
+            gr.update(value=None, visible=False),
         )
 
     def cut(self, analysis, rule, threshold_px):
@@ -52,6 +53,14 @@ class Actions:
     def magnify(self, analysis, factor):
         """-> picture; the server is not asked again."""
         return None if analysis is None else results.magnified(analysis, factor)
+
+    def focus(self, analysis, factor, event: gr.SelectData):
+        """A click into the magnified picture -> the photo in focus there."""
+        return None if analysis is None else results.refocused(analysis, *event.index, factor)
+
+    def files(self, analysis):
+        """-> the files to download, now shown"""
+        return gr.update(value=analysis and results.files(analysis), visible=analysis is not None)
 
 
 def _threshold(rule, analysis=None, threshold_px=None):

@@ -72,7 +72,8 @@ def viewer():
 
 
 def results():
-    """Overlay, cut-out with its rule and threshold, magnified blur with its factor."""
+    """Overlay with the map's files, cut-out with its rule and threshold, magnified blur with its
+    factor."""
 
     def picture(label, alt_text, **more):
         return gr.Image(
@@ -86,6 +87,14 @@ def results():
     with gr.Column(min_width=240):
         tinted = picture("Overlay", "The photo in grey, tinted where it is blurred")
         gr.HTML("Grey is sharpest; colour is blur.", elem_classes="dm-note")
+        make = gr.Button("Files of the map", size="sm", elem_id="dm-make")
+        files = gr.File(
+            label="Map of the whole photo: colours, 16 bit, numbers",
+            file_count="multiple",
+            interactive=False,
+            visible=False,
+            elem_id="dm-files",
+        )
     with gr.Column(min_width=240):
         cut = picture(
             "What is sharp",
@@ -109,7 +118,8 @@ def results():
         factor = gr.Slider(
             1, LARGEST_FACTOR, FACTOR, step=0.1, label="Times the blur", elem_id="dm-factor"
         )
-    return tinted, cut, rule, threshold, magnified, factor
+        gr.HTML("Click into the picture to focus there.", elem_classes="dm-note")
+    return tinted, make, files, cut, rule, threshold, magnified, factor
 
 
 def examples() -> dict[str, Path]:

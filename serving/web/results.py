@@ -9,6 +9,8 @@ beside it. `sigma_px` stays in pixels of the photo.
 
 import base64
 import io
+import os
+import tempfile
 import uuid
 import zlib
 from dataclasses import dataclass
@@ -24,7 +26,11 @@ from data_gen.io.photos import decode_photo
 from data_gen.io.pixels import to_uint8
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges, sharp_level, without_floor
+from dmenet_tf.applications.refocus import refocus, sigma_at
 from dmenet_tf.applications.segment import cut_out, sharp_mask
+from dmenet_tf.prediction.map_files import write_map
+from dmenet_tf.prediction.metadata import Metadata
+from dmenet_tf.prediction.summaries import SUFFIXES
 from dmenet_tf.visualization import ColourRange, colour_map, overlay, own_range, ticks
 from serving.contract import PNG_MAX
 
@@ -33,6 +39,8 @@ VIEW_SIDE_PX = 1280
 # Magnified blur costs with area and with sigma, so with the third power of the side.
 MAGNIFIED_SIDE_PX = 640
 COLOUR_STEPS = 16  # of the scale's gradient
+TEMPORARY = "GRADIO_TEMP_DIR"  # the page's own folder, which goes with it
+STEM_MAX = 100  # of a file's name
 TICKS = 6  # of the scale, at most one more
 
 
@@ -56,6 +64,10 @@ class Analysis:
     """The largest sigma that the map could hold."""
     figures: dict
     """`dmenet_tf.prediction.summaries.measure` of the whole map."""
+    metadata: Metadata
+    """Of the map."""
+    map_file: Path
+    """The whole map, `sigma_px` as float32 in an .npy, in a folder of its own."""
     notes: tuple[str, ...] = ()
     """Of reading the photo: plain text."""
 
@@ -99,8 +111,29 @@ def analyse(path, estimator, max_side: int | None, default_side: int) -> Analysi
         scale=result.prediction.scale,
         largest_px=result.metadata.sigma_max_px,
         figures=result.figures(),
+        metadata=result.metadata,
+        map_file=_kept(result, Path(path).stem),
         notes=tuple(notes),
     )
+
+
+def _kept(result, stem: str) -> Path:
+    """The map in a file: in memory, those of all sessions would be too much."""
+    parent = Path(os.environ.get(TEMPORARY) or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    return result.save(folder / f"{stem[:STEM_MAX]}{SUFFIXES['npy']}", "npy")
+
+
+def files(analysis: Analysis) -> list[str]:
+    """The whole map as files to keep, as `dmenet predict` writes them: colours, 16 bit, numbers."""
+    stem = analysis.map_file.name.removesuffix(SUFFIXES["npy"])
+    paths = [analysis.map_file.with_name(stem + SUFFIXES[format]) for format in ("colour", "png16")]
+    if not all(path.exists() for path in paths):
+        sigma_px = np.load(analysis.map_file)
+        for path, format in zip(paths, ("colour", "png16"), strict=True):
+            write_map(path, format, sigma_px, analysis.metadata, None, None)
+    return [str(path) for path in (*paths, analysis.map_file)]
 
 
 def explain(error: ConnectionError) -> str:
@@ -195,12 +228,23 @@ def cutout(analysis: Analysis, rule: str, threshold_px: float) -> np.ndarray:
 
 def magnified(analysis: Analysis, factor: float) -> np.ndarray:
     """uint8 [h, w, 3], at most MAGNIFIED_SIDE_PX: as `dmenet apply magnify` does it."""
+    image, sigma_px = _for_lenses(analysis)
+    return to_uint8(magnify(image, sigma_px, factor))
+
+
+def refocused(analysis: Analysis, x: int, y: int, factor: float) -> np.ndarray:
+    """As `magnified`, in focus where that picture's pixel x, y is: `dmenet apply refocus`."""
+    image, sigma_px = _for_lenses(analysis)
+    return to_uint8(refocus(image, sigma_px, sigma_at(sigma_px, x, y), aperture=factor))
+
+
+def _for_lenses(analysis: Analysis):
+    """Photo, float32 in [0, 1], and blur in its pixels beyond what maps have where it is sharp."""
     image = reduced(analysis.photo.astype(np.float32) / 255, MAGNIFIED_SIDE_PX)
     sigma_px = reduced(analysis.sigma_px, MAGNIFIED_SIDE_PX)
     sigma_px = sigma_px * np.float32(image.shape[1] / analysis.photo_width)
     sigma_px = follow_edges(image, sigma_px)
-    sigma_px = without_floor(sigma_px, sharp_level(sigma_px))
-    return to_uint8(magnify(image, sigma_px, factor))
+    return image, without_floor(sigma_px, sharp_level(sigma_px))
 
 
 # --- words -----------------------------------------------------------------------------------

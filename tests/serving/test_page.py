@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("grpc", reason="needs the extra demo")
 
 from data_gen.io.images import write_png
 from data_gen.scenes.photographs import packaged_path
+from dmenet_tf.prediction.map_files import read_map
 from serving import page
 from serving.client import ServingError
 from serving.web import results
@@ -103,6 +105,33 @@ def test_blur_grows_with_the_factor_and_1_changes_nothing():
     ]
     assert detail[0].mean() > 1.1 * detail[1].mean() > 1.21 * detail[2].mean()
     assert np.array_equal(results.magnified(analysis, 1), analysis.photo)
+
+
+def test_a_click_moves_the_focus():
+    analysis = analyse(packaged_path("chelsea"))
+    as_taken = results.magnified(analysis, 1)
+    for x, y in ((20, 150), (430, 150)):  # on the sharp side of the map, on the blurred one
+        picture = results.refocused(analysis, x, y, 2.5)
+        assert picture.shape == as_taken.shape
+        sharp, blurred = (
+            np.abs(np.diff(picture[:, part].astype(float), axis=1)).mean()
+            / np.abs(np.diff(as_taken[:, part].astype(float), axis=1)).mean()
+            for part in (np.s_[10:60], np.s_[400:440])
+        )
+        assert (sharp > blurred) == (x == 20)
+
+
+def test_the_map_is_there_to_keep_as_predict_writes_it(photo, tmp_path, monkeypatch):
+    monkeypatch.setenv(results.TEMPORARY, str(tmp_path))
+    files = results.files(analyse(photo))
+    assert [Path(file).name for file in files] == [
+        "photo.colour.png", "photo.sigma16.png", "photo.sigma.npy",
+    ]  # fmt: skip
+    assert all(tmp_path in Path(file).parents for file in files)
+    known = FakeEstimator.known(60, 90)
+    np.testing.assert_array_equal(np.load(files[2]), known)
+    stored, metadata = read_map(files[1])
+    np.testing.assert_allclose(stored, known, rtol=0, atol=metadata.sigma_max_px / 65535)
 
 
 def test_colours_and_scale_are_those_of_the_maps_own_range(photo):
