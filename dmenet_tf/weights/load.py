@@ -14,6 +14,7 @@ so the two travel together.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -113,9 +114,12 @@ def load_for_inference(weights: str | Path | TrainedModel) -> InferenceModel:
         variables = read_blur_estimation(weights)
         if variables is not None:
             encoding, licence, *more = _said_by(weights)
-            identity = _identity(named_as_published(variables), encoding)
-            network = fold_variables(variables)
-            return InferenceModel(network, encoding, str(weights), identity, licence, *more)
+            with ThreadPoolExecutor(1) as thread:  # hashing takes a core, as folding does
+                identity = thread.submit(_identity, named_as_published(variables), encoding)
+                network = fold_variables(variables)
+            return InferenceModel(
+                network, encoding, str(weights), identity.result(), licence, *more
+            )
     trained = weights if isinstance(weights, TrainedModel) else load_weights(weights)
     said = {field.name: getattr(trained, field.name) for field in fields(trained)}
     return InferenceModel(fold(said.pop("model")), **said)

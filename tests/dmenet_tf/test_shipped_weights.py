@@ -12,19 +12,20 @@ from dmenet_tf.config import Config
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training.run import _build_networks
 from dmenet_tf.weights.load import load_weights
-from dmenet_tf.weights.shipped import NAMES, SHIPPED, named, shipped_weights
+from dmenet_tf.weights.shipped import NAMES, named, shipped_weights
 
-LARGEST_MIB = 64
+LARGEST_MIB = {"shipped": 56, "small": 8}
 
 
-@pytest.fixture(scope="module")
-def estimator():
-    with dmenet_tf.load() as estimator:
+@pytest.fixture(scope="module", params=NAMES)
+def estimator(request):
+    with dmenet_tf.load(request.param) as estimator:
+        estimator.name = request.param
         yield estimator
 
 
 def test_the_file_is_small_and_says_what_it_is(estimator):
-    assert SHIPPED.stat().st_size < LARGEST_MIB * 2**20
+    assert NAMES[estimator.name].stat().st_size < LARGEST_MIB[estimator.name] * 2**20
     metadata = estimator.metadata
     assert metadata.encoding == "paper" and metadata.recommended_side
     assert metadata.licence.startswith("For research use")
@@ -51,7 +52,7 @@ def test_what_is_in_focus_has_the_lower_sigma(estimator, name, sharp, blurred):
     assert np.median(sigma_px[blurred]) > 2 * np.median(sigma_px[sharp])
 
 
-def test_a_run_may_start_from_it_and_needs_no_vgg19(estimator):
+def test_a_run_may_start_from_it_and_needs_no_vgg19():
     network = PRESETS["photo"].config.network
     config = Config(network=replace(network, weights="shipped", parts="B", statistics="synthetic"))
     resolved, networks = _build_networks(config, resume=False)
