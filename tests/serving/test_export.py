@@ -51,8 +51,8 @@ def test_the_options_reach_the_publisher_and_the_next_command_is_named(
     assert export.main(options[:4]) == 0
     assert export.main(options[2:4]) == 0
     assert received == [
-        ((str(tmp_path), checkpoints.LATEST), out, 7, 320),
-        ((str(tmp_path), checkpoints.BEST), out, None, None),
+        ((tmp_path, checkpoints.LATEST), out, 7, 320),
+        ((tmp_path, checkpoints.BEST), out, None, None),
         ((SHIPPED, checkpoints.BEST), out, None, None),
     ]
     printed = capsys.readouterr().out

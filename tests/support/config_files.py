@@ -9,7 +9,7 @@ import yaml
 from serving import contract
 
 CONFIG = Path(contract.__file__).with_name("config")
-HTTP_PORT = contract.DEFAULT_METRICS_PORT
+HTTP_PORT = contract.DEFAULT_HTTP_PORT
 GRPC_PORT = int(contract.DEFAULT_ADDRESS.rpartition(":")[2])
 
 
