@@ -10,6 +10,7 @@ import tensorflow as tf
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.training import precision
 from dmenet_tf.training.trainer import Trainer, build_networks
+from tests.support.training import make_batch
 
 
 def configuration(width: float, side: int, batch: int, kind="float32", jit="off"):
@@ -30,19 +31,7 @@ def build(config) -> Trainer:
 
 def random_batch(config, seed=0) -> dict:
     """A batch of noise in place of photos: the time of a step does not depend on them."""
-    rng, data = np.random.default_rng(seed), config.data
-
-    def uniform(channels):
-        shape = (data.batch, data.crop, data.crop, channels)
-        return tf.constant(rng.random(shape, np.float32))
-
-    return {
-        "synthetic": uniform(3),
-        "defocus": uniform(1),
-        "labelled": uniform(3),
-        "blurred": tf.round(uniform(1)),
-        "unlabelled": uniform(3),
-    }
+    return make_batch(seed, config.data.batch, config.data.crop)
 
 
 def seconds(function) -> float:

@@ -6,14 +6,9 @@ import tensorflow as tf
 
 from dmenet_tf.config import TrainingConfig
 from dmenet_tf.training import precision
+from tests.support.precision import settings_restored
 
-
-@pytest.fixture(autouse=True)
-def settings_after():
-    tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
-    yield
-    keras.mixed_precision.set_global_policy("float32")
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+restored = pytest.fixture(autouse=True)(settings_restored)
 
 
 @pytest.mark.parametrize(

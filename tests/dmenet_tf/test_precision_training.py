@@ -1,10 +1,9 @@
 """200 steps of the demo in each type end where float32's do."""
 
-import keras
 import pytest
-import tensorflow as tf
 
 from tests.support.agreement import demo_batches, losses_of_the_demo, relative_to
+from tests.support.precision import settings_restored
 
 pytestmark = pytest.mark.slow
 
@@ -23,12 +22,7 @@ def exact(batches):
     return losses_of_the_demo("float32", batches, steps=200)
 
 
-@pytest.fixture(autouse=True)
-def float32_after():
-    tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
-    yield
-    keras.mixed_precision.set_global_policy("float32")
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+restored = pytest.fixture(autouse=True)(settings_restored)
 
 
 @pytest.mark.parametrize("kind", ["tf32", "mixed_bfloat16", "mixed_float16"])
