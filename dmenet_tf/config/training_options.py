@@ -1,0 +1,131 @@
+"""Options of the losses and of the loop."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from dmenet_tf.architecture import SIZE_MULTIPLE
+from dmenet_tf.config.checks import check_positive
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses (section 3.3). `lambda_aux` 0 leaves the auxiliary heads untrained."""
+
+    map_loss: Literal["mse", "divergence"] = "mse"
+    """How maps of synthetic images are compared with their labels: `mse`, the paper's, or
+    `divergence`, least at the same maps, which corrects small and large labels more firmly."""
+    lambda_aux: float = 1.0
+    lambda_content: float = 1e-4
+    lambda_sharpness: float = 2e-2
+    lambda_sharpness_aux: float = 0.0
+    """As `lambda_sharpness`, for the auxiliary maps of labelled photos through the same S, the
+    mean of them: labels reach the deep layers without a way through the fine ones."""
+    lambda_adversarial: float = 1e-3
+    lambda_discriminator: float = 1.0
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if name.startswith("lambda_") and not 0 <= value < float("inf"):
+                raise ValueError(f"loss.{name} must be finite and not negative; received {value}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The loop."""
+
+    steps: int = 220_000
+    """Updates in all; one step updates D, then B and S."""
+    pretrain_steps: int = 0
+    """The first steps train B alone (its map and auxiliary heads), before the other networks."""
+    learning_rate: float = 1e-4
+    decay: float = 0.8
+    """Factor on the learning rate every `decay_epochs` passes over the synthetic examples."""
+    decay_epochs: int = 20
+    schedule: Literal["step", "cosine"] = "step"
+    """`step`: by `decay`, the paper's; `cosine`: half a cosine down to nothing over all `steps`."""
+    warmup_steps: int = 0
+    """The learning rate rises from nothing over so many steps first."""
+    average: float = 0.0
+    """Decay of a moving average of B's weights, which is what is validated and used afterwards;
+    0: the weights themselves."""
+    encoder_rate: float = 1.0
+    """Factor on the learning rate for B's encoder: pretrained features want to move less than a
+    decoder."""
+    beta_1: float = 0.9
+    precision: Literal["float32", "tf32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
+    """tf32: products of 10 bits on recent GPUs; mixed_float16 for GPUs (loss scaling on);
+    mixed_bfloat16 for recent GPUs and processors; auto: what the device computes natively."""
+    jit: Literal["auto", "on", "off"] = "auto"
+    """Compile the step with XLA; auto: on a GPU where it is measured to be faster."""
+    steps_per_call: int = 1
+    """Up to so many steps in one call of TensorFlow, which ends where there is something to log,
+    validate or save. For a GPU, which waits for Python between calls."""
+    profile: str = ""
+    """FIRST:LAST: steps that are profiled, for TensorBoard's profile plugin."""
+    debug_nan: bool = False
+    """Stop at the operation that first gives a NaN or an infinite number, and name it; slow."""
+    cached_crops: int = 0
+    """With a frozen encoder and without D: its features of so many crops of each domain are
+    computed once and kept in memory (12 MB a crop of 160 px for both domains); 0: no."""
+    windows: tuple[int, ...] = (32,)
+    """Sides in pixels of what a step takes of cached crops, one for each equal part of the steps,
+    in such numbers that a step has the pixels of `batch` crops."""
+    seed: int = 0
+    deterministic: bool = False
+    """Deterministic operations: a resumed run repeats an unbroken one bit for bit."""
+    checkpoint_every: int = 1000
+    keep: int = 3
+    """Checkpoints kept besides the best one."""
+    validate_every: int = 1000
+    best_by: Literal["mse", "photos"] = "mse"
+    """What the best checkpoint is best in: MSE on held-out synthetic examples, or the mean of
+    accuracy, mAP and best-threshold accuracy on `labelled_validation`."""
+    log_every: int = 10
+
+    def __post_init__(self):
+        check_positive(
+            self, "training", "steps", "learning_rate", "decay", "decay_epochs",
+            "checkpoint_every", "keep", "validate_every", "log_every", "steps_per_call",
+        )  # fmt: skip
+        if not 0 <= self.pretrain_steps <= self.steps:
+            raise ValueError(
+                "training.pretrain_steps must lie between 0 and training.steps; "
+                f"received {self.pretrain_steps} of {self.steps}"
+            )
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(
+                "training.warmup_steps must lie between 0 and training.steps; "
+                f"received {self.warmup_steps} of {self.steps}"
+            )
+        if not 0 < self.encoder_rate <= 1:
+            raise ValueError(
+                "training.encoder_rate must lie in (0, 1] (network.freeze_encoder stands for 0); "
+                f"received {self.encoder_rate}"
+            )
+        if not 0 <= self.average < 1:
+            raise ValueError(f"training.average must lie in [0, 1); received {self.average}")
+        if self.debug_nan and (self.precision == "mixed_float16" or self.jit == "on"):
+            raise ValueError(
+                "training.debug_nan needs a precision that does not overflow on purpose, and no "
+                f"XLA; received {self.precision}, jit {self.jit}"
+            )
+        _ = self.profiled
+        bad = [side for side in self.windows if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE]
+        if bad or not self.windows:
+            raise ValueError(
+                f"training.windows must be multiples of {SIZE_MULTIPLE}; received {self.windows}"
+            )
+
+    @property
+    def profiled(self) -> tuple[int, int] | None:
+        """Numbers of steps made when the profile begins and ends; None: none is taken."""
+        if not self.profile:
+            return None
+        first, colon, last = self.profile.partition(":")
+        if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+            raise ValueError(
+                "training.profile must be FIRST:LAST, numbers of steps, FIRST < LAST; "
+                f"received {self.profile}"
+            )
+        return int(first), int(last)
