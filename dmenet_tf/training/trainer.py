@@ -42,20 +42,20 @@ class Networks(NamedTuple):
 
 
 def build_networks(config: NetworkConfig) -> Networks:
-    """Builds the networks of `config.parts`, with VGG19's weights in B's encoder and in C.
+    """The networks of `config.parts`; VGG19's weights in those of B's encoder and C of width 1.
 
-    C has the encoder's width, D and S the decoder's.
+    D and S have the decoder's width.
     """
-    parts, (encoder, decoder) = config.parts, config.widths
+    parts, (encoder, decoder), content = config.parts, config.widths, config.width_of_content
     calibration = networks.SHARPNESS_NETWORKS[config.sharpness_network]
     built = Networks(
         networks.build_blur_estimation(encoder, decoder),
         networks.build_domain_discriminator(decoder) if "D" in parts else None,
-        networks.build_content_preservation(encoder) if "C" in parts else None,
+        networks.build_content_preservation(content) if content else None,
         calibration(decoder) if "S" in parts else None,
     )
-    for model in (built.blur_estimation, built.content):
-        if model is not None:
+    for model, width in ((built.blur_estimation, encoder), (built.content, content)):
+        if width == 1.0:  # the only one that VGG19's weights have
             load_vgg19_weights(model, config.vgg_weights)
     if config.freeze_encoder:
         for layer in encoder_layers(built.blur_estimation):

