@@ -109,7 +109,7 @@ class Loop:
         return any(self._due(step)) or pretrained or self._profile.at(step)
 
     def _check_weights(self) -> None:
-        step = int(self.trainer.step)
+        step = int(self.trainer.step.numpy())
         check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
 
     def _keep_state(self, error: Exception) -> str:
@@ -123,7 +123,7 @@ class Loop:
             self._save()
         except (NonFiniteLossError, OSError, tf.errors.OpError):
             return kept
-        step = int(self.trainer.step)
+        step = int(self.trainer.step.numpy())
         return f"step {step} is saved; to continue: dmenet train --run {self.run_dir} --resume"
 
     def _save(self) -> None:

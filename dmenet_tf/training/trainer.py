@@ -137,8 +137,8 @@ class Trainer:
         values = {"learning_rate": float(optimizer.learning_rate)}
         scale = keras_versions.loss_scale(optimizer)
         if scale is not None:
-            values |= {"loss_scale": float(scale)}
-            values |= {"skipped_updates": float(self._updates.skipped)}
+            values |= {"loss_scale": float(tf.convert_to_tensor(scale))}
+            values |= {"skipped_updates": float(self._updates.skipped.numpy())}
         return values
 
     def weight_norms(self) -> dict[str, float]:

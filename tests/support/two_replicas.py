@@ -159,12 +159,8 @@ def main(out: str, part: str) -> None:
     configuration = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(cpu, [configuration] * REPLICAS)
     strategy = Group.of("mirrored", None, IMAGES).strategy
-    np.savez(
-        out,
-        **{"compared": compared, "overflowing": overflowing, "several_a_call": several_a_call}[
-            part
-        ](strategy),
-    )
+    parts = {each.__name__: each for each in (compared, overflowing, several_a_call)}
+    np.savez(out, **parts[part](strategy))
 
 
 if __name__ == "__main__":
