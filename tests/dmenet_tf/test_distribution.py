@@ -17,6 +17,8 @@ from dmenet_tf.training.distribution import Group, Worker, this_worker
 
 CLUSTER = {"worker": ["a:1", "b:1", "c:1"]}
 STEPS = 3
+# 2^-24 a number, of sums and differences through some thirty layers; measured: 4e-6.
+ROUNDING = 1e-4
 
 
 def named(cluster, **task) -> dict:
@@ -151,34 +153,31 @@ def of(found: dict, prefix: str) -> dict:
 def test_two_replicas_learn_what_one_device_does(two_replicas):
     """The same global batches, normalised in the same groups; D, B, S and all that is kept."""
     found = two_replicas("compared")
-    assert found["start"] and found["differing"] == 0
+    assert found["alike"] and found["differing"] == 0
     for step in range(STEPS):
         left, right = (of(found, f"{step}/{which}/report/") for which in ("one", "two"))
         assert left.keys() == right.keys() and {"L_g", "L_d", "sharpness"} <= set(left)
         for name, value in left.items():
-            # Sums of the same float32 numbers in another order, through networks that have learned
-            # from them.
-            assert right[name] == pytest.approx(value, rel=1e-5 * 10**step), name
+            # Means of the same float32 numbers in another order.
+            assert right[name] == pytest.approx(value, rel=ROUNDING, abs=ROUNDING), name
     # Adam's first moments after one step are a tenth of the gradients.
-    one, two = (of(found, f"0/{which}/") for which in ("one", "two"))
-    moments = [name for name in one if "_momentum" in name]
-    assert len(moments) > 200
-    for optimizer in ("generator_optimizer", "discriminator_optimizer"):
-        mine = [name for name in moments if name.startswith(optimizer)]
-        norm = np.sqrt(sum((one[name] ** 2).sum() for name in mine))
-        apart = np.sqrt(sum(((one[name] - two[name]) ** 2).sum() for name in mine))
-        assert norm > 0 and apart < 1e-4 * norm, optimizer
-    one, two = (of(found, f"{STEPS - 1}/{which}/") for which in ("one", "two"))
-    assert one["step"] == two["step"] == STEPS
-    for name, value in one.items():
-        if "moving" in name or name.startswith("other_statistics"):
-            np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
-        elif value.ndim == 4 and "optimizer" not in name:
-            # Adam's steps are as long as the learning rate, 1e-3, for a gradient that is rounding
-            # noise: of a kernel as a whole, few are.
-            moved = value - of(found, "0/one/").get(name, 0.0)
-            apart = np.linalg.norm(two[name] - value)
-            assert apart <= 0.02 * max(np.linalg.norm(moved), 1e-3 * value.size**0.5), name
+    for name, norm, apart in by_network(found, 0, lambda name: name.endswith("_momentum")):
+        assert norm > 0 and apart < ROUNDING * norm, name
+    for name, norm, apart in by_network(found, STEPS - 1, lambda name: "optimizer" not in name):
+        assert norm > 0 and apart < ROUNDING * norm, name
+    assert found[f"{STEPS - 1}/one/step"] == found[f"{STEPS - 1}/two/step"] == STEPS
+
+
+def by_network(found: dict, step: int, chosen):
+    """(network or optimizer, norm of what it has moved since step 0's start, that of the difference)."""
+    one, two = (of(found, f"{step}/{which}/") for which in ("one", "two"))
+    names = [n for n in one if chosen(n) and "report/" not in n and "/" in n]
+    for part in sorted({name.partition("/")[0] for name in names} - {"content"}):
+        mine = [name for name in names if name.startswith(f"{part}/")]
+        start = of(found, "start/") if "optimizer" not in part else {}
+        moved = [one[name] - start.get(name, 0.0) for name in mine]
+        apart = [two[name] - one[name] for name in mine]
+        yield part, *(float(np.sqrt(sum((x**2).sum() for x in xs))) for xs in (moved, apart))
 
 
 @pytest.mark.slow
