@@ -169,11 +169,20 @@ def test_two_replicas_learn_what_one_device_does(two_replicas):
 
 
 def by_network(found: dict, step: int, chosen):
-    """(network or optimizer, norm of what it has moved since step 0's start, that of the difference)."""
+    """(network or optimizer, how far it has moved from the start, how far apart both are).
+
+    Moving statistics, which move much farther than weights, are by themselves.
+    """
+
+    def part_of(name):
+        return name.partition("/")[0] + (
+            ", moving" if "/moving" in name or "_moving" in name else ""
+        )
+
     one, two = (of(found, f"{step}/{which}/") for which in ("one", "two"))
     names = [n for n in one if chosen(n) and "report/" not in n and "/" in n]
-    for part in sorted({name.partition("/")[0] for name in names} - {"content"}):
-        mine = [name for name in names if name.startswith(f"{part}/")]
+    for part in sorted(set(map(part_of, names))):
+        mine = [name for name in names if part_of(name) == part]
         start = of(found, "start/") if "optimizer" not in part else {}
         moved = [one[name] - start.get(name, 0.0) for name in mine]
         apart = [two[name] - one[name] for name in mine]

@@ -101,9 +101,9 @@ def differing(strategy, trainer) -> int:
 
 def compared(strategy) -> dict:
     training = replace(TRAINING, average=0.9, learning_rate=0.03)
-    one = OneDevice(make_trainer(training=training))
+    one = OneDevice(make_trainer("BDS", training=training))
     with strategy.scope():
-        two = make_trainer(training=training)
+        two = make_trainer("BDS", training=training)
     for trainer in (one.trainer, two):
         # By default Adam's steps are as long for a gradient that is rounding noise.
         trainer.generator_optimizer.epsilon = trainer.discriminator_optimizer.epsilon = 1.0
