@@ -29,7 +29,8 @@ COMMON = (
     "--synthetic", "--labelled", "--labelled-names", "--labelled-validation", "--unlabelled",
     "--max-bad", "--crop", "--batch", "--parts", "--width", "--encoder-width", "--decoder-width",
     "--vgg-weights", "--weights", "--lambda-sharpness", "--steps", "--learning-rate",
-    "--precision", "--jit", "--steps-per-call", "--seed", "--checkpoint-every", "--validate-every",
+    "--precision", "--jit", "--steps-per-call", "--strategy", "--seed",
+    "--checkpoint-every", "--validate-every",
 )  # fmt: skip
 TYRO = (tyro.conf.OmitArgPrefixes,)
 

@@ -161,6 +161,7 @@ def shuffled_records(
     counts: Sequence[int] | None = None,
     cycle: int = 8,
     window: int = WINDOW,
+    keep: Callable | None = None,
 ) -> tf.data.Dataset:
     """The examples of datasets in an endless, shuffled order, read entirely in the graph.
 
@@ -180,6 +181,7 @@ def shuffled_records(
         counts: number of records to use from the beginning of each dataset, the rest being held
             out; None: all of them.
         cycle, window: see above; other values give another order.
+        keep: number of an example, a tensor -> whether it is decoded and given; None: all are.
     Returns:
         {`image` [H, W, 3], `defocus` [H, W, 1]} float32 in [0, 1], and `number`, int64: that of
         the example in the stream, for the seeds of crops and flips. So a stream of batches is
@@ -225,7 +227,10 @@ def shuffled_records(
 
     first_epoch, within = divmod(start, total)
     stream = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch).skip(within)
-    return stream.enumerate(start).map(
+    stream = stream.enumerate(start)
+    if keep is not None:
+        stream = stream.filter(lambda number, _: keep(number))
+    return stream.map(
         lambda number, record: {**parse(*record), "number": number},
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,

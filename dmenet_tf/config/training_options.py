@@ -61,6 +61,9 @@ class TrainingConfig:
     steps_per_call: int = 1
     """Up to so many steps in one call of TensorFlow, which ends where there is something to log,
     validate or save. For a GPU, which waits for Python between calls."""
+    strategy: Literal["none", "mirrored", "multi-worker"] = "none"
+    """Devices: one; all GPUs of this machine; those of several machines, named by TF_CONFIG. They
+    share the images of `batch`, a multiple of their number. No TPUs."""
     profile: str = ""
     """FIRST:LAST: steps that are profiled, for TensorBoard's profile plugin."""
     debug_nan: bool = False
@@ -110,12 +113,28 @@ class TrainingConfig:
                 "training.debug_nan needs a precision that does not overflow on purpose, and no "
                 f"XLA; received {self.precision}, jit {self.jit}"
             )
+        self._check_strategy()
         _ = self.profiled
         bad = [side for side in self.windows if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE]
         if bad or not self.windows:
             raise ValueError(
                 f"training.windows must be multiples of {SIZE_MULTIPLE}; received {self.windows}"
             )
+
+    def _check_strategy(self) -> None:
+        if self.strategy == "none":
+            return
+        if self.jit == "on":
+            raise ValueError(
+                "training.jit 'on' needs training.strategy 'none', since a step that XLA compiles "
+                f"cannot wait for other replicas; received {self.strategy!r}"
+            )
+        for name in ("debug_nan", "cached_crops"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"training.{name} needs training.strategy 'none', one device; "
+                    f"received {self.strategy!r}"
+                )
 
     @property
     def profiled(self) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ exactly. `sources.py` opens what the streams draw from.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,13 +21,44 @@ from dmenet_tf.data.degradation import degrade
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.sources import Records, Streams, Synthetic, rendered_side, validation_crop
 
+
+class Share(NamedTuple):
+    """Replicas that a process feeds, `first` .. `first + here - 1` of `all`.
+
+    Example i of a batch is replica i mod `all`'s.
+    """
+
+    first: int
+    here: int
+    all: int
+
+    def of(self, batch: int) -> int:
+        """How many images of a batch, a multiple of `all`, these take."""
+        return batch * self.here // self.all
+
+    def takes(self, number):
+        """Whether example `number` of the stream, a tensor, is one of theirs."""
+        replica = number % self.all
+        return (replica >= self.first) & (replica < self.first + self.here)
+
+    def divided(self, batch: dict) -> tuple[dict, ...]:
+        """What each of them takes of a batch of `training_batches`."""
+        parts = range(self.here)
+        return tuple({k: value[i :: self.here] for k, value in batch.items()} for i in parts)
+
+
 SYNTHETIC, LABELLED, UNLABELLED, VALIDATION = range(4)
 # Streams of random numbers beside those of `pipeline`, which count from 0.
 SCALE, DEGRADATION, APERTURE = 100, 101, 102
 
 
-def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -> tf.data.Dataset:
-    """One dict a step, from step `start` on, without end (see `trainer.py` for its keys)."""
+def training_batches(
+    streams: Streams, config: DataConfig, seed: int, start=0, share: Share | None = None
+) -> tf.data.Dataset:
+    """One dict a step, from step `start` on, without end (see `trainer.py` for its keys).
+
+    share: the replicas whose examples these are, in the order of their numbers; None: all.
+    """
 
     def stream(domain, numbered, example):
         key = tf.constant([seed, domain], tf.int32)
@@ -35,12 +67,14 @@ def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return dataset.batch(config.batch, drop_remainder=True)
+        return dataset.batch(config.batch if share is None else share.of(config.batch), True)
 
     first = start * config.batch
     numbers = tf.data.Dataset.range(first, tf.int64.max)
+    if share is not None:
+        numbers = numbers.filter(share.takes)
     if streams.synthetic.records:
-        stored = _shuffled(streams.synthetic.records, seed, first)
+        stored = _shuffled(streams.synthetic.records, seed, first, share)
         synthetic = stream(SYNTHETIC, stored, lambda key, item: _varied_record(key, item, config))
     else:
         synthetic = stream(
@@ -54,10 +88,10 @@ def training_batches(streams: Streams, config: DataConfig, seed: int, start=0) -
     return batches.map(_name_batch).prefetch(tf.data.AUTOTUNE)
 
 
-def _shuffled(records: Records, seed: int, first: int) -> tf.data.Dataset:
+def _shuffled(records: Records, seed: int, first: int, share) -> tf.data.Dataset:
     """The records from number `first` on, each once an epoch, read in the graph."""
-    window = window_in_memory(records.folders)
-    return shuffled_records(records.folders, seed, first, records.counts, window=window)
+    window, keep = window_in_memory(records.folders), None if share is None else share.takes
+    return shuffled_records(records.folders, seed, first, records.counts, window=window, keep=keep)
 
 
 def _name_batch(synthetic, labelled, unlabelled):

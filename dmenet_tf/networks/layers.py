@@ -115,6 +115,32 @@ def moving_statistics_kept():
     return moving_statistics_into({})
 
 
+class Move(NamedTuple):
+    """What moves a moving statistic: that of a batch, by the share 1 - momentum."""
+
+    variable: tf.Variable
+    value: tf.Tensor
+    momentum: float
+
+    def towards(self, variable, value) -> None:
+        """Moves `variable` towards `value`, which may be its copy on a device and a mean."""
+        variable.assign(variable * self.momentum + value * (1.0 - self.momentum))
+
+
+_postponed = contextvars.ContextVar("postponed", default=None)
+
+
+@contextlib.contextmanager
+def moving_statistics_postponed():
+    """Within it, nothing follows a batch; it gives the list of `Move`s that are left to be made."""
+    moves = []
+    token = _postponed.set(moves)
+    try:
+        yield moves
+    finally:
+        _postponed.reset(token)
+
+
 @keras.saving.register_keras_serializable(package="dmenet_tf")
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation with an offset and no scale, through TensorFlow's fused operation.
@@ -153,13 +179,18 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def _follow(self, groups, outputs):
         """Moves what follows each group towards its statistics, in the order of the groups."""
+        postponed = _postponed.get()
         for group, output in zip(groups, outputs, strict=True):
             followers = self.moving_mean, self.moving_variance
             if group.followers is not None:
                 followers = group.followers.get(self.name, ())
             batch = output.batch_mean, output.batch_variance
             for moving, value in zip(followers, batch, strict=False):
-                moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+                move = Move(moving, value, self.momentum)
+                if postponed is None:
+                    move.towards(moving, value)
+                else:
+                    postponed.append(move)
 
 
 def _split(inputs, groups):

@@ -45,9 +45,12 @@ def is_jit_measured(training: TrainingConfig) -> bool:
     """Whether `--jit auto` is to be settled by measurement.
 
     On a GPU alone: on processors the compiled step was slower. Not where a run must repeat another
-    bit for bit, nor where every operation is watched for NaN.
+    bit for bit, nor where every operation is watched for NaN, nor with several replicas, which
+    wait for each other within a step.
     """
     if training.jit != "auto" or training.deterministic or training.debug_nan:
+        return False
+    if training.strategy != "none":
         return False
     return bool(tf.config.list_physical_devices("GPU"))
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from data_gen.dataset.records import find_damaged
 from data_gen.io.errors import DataFileError
 from dmenet_tf.data.sources import Streams
+from dmenet_tf.training import distribution
 
 
 class StoppedError(RuntimeError):
@@ -20,7 +21,7 @@ class StoppedError(RuntimeError):
 
 
 @contextlib.contextmanager
-def explained(streams: Streams):
+def explained(streams: Streams | None = None):
     """Raises what stands behind an error of TensorFlow in the block: `StoppedError`."""
     try:
         yield
@@ -28,10 +29,14 @@ def explained(streams: Streams):
         raise StoppedError(explain(error, streams)) from error
 
 
-def explain(error: Exception, streams: Streams) -> str:
-    """One line for an error of a file, of TensorFlow or of the system."""
+def explain(error: Exception, streams: Streams | None) -> str:
+    """One line for an error of a file, of another worker, of TensorFlow or of the system."""
     if not isinstance(error, tf.errors.OpError):
         return str(error)
+    if distribution.is_of_lost_worker(error):
+        return distribution.GONE
+    if streams is None:
+        return _first_line(error)
     behind = [reader.error for reader in streams.readers if reader.error is not None]
     behind = [cause for cause in behind if not isinstance(cause, tf.errors.OpError)]
     if behind:

@@ -4,6 +4,7 @@ Loss scaling, applying gradients, and a second learning rate.
 """
 
 import keras
+import tensorflow as tf
 
 IS_KERAS_3 = not keras.__version__.startswith("2.")
 
@@ -56,11 +57,67 @@ def scale_loss(optimizer, loss):
 def apply(optimizer, gradients, variables) -> None:
     """Updates `variables` with the gradients of the scaled loss."""
     if IS_KERAS_3:
-        optimizer.apply(gradients, variables)
+        if not tf.distribute.in_cross_replica_context():
+            optimizer.apply(gradients, variables)
+        elif loss_scale(optimizer) is None:
+            _apply_everywhere(optimizer, gradients, variables)
+        else:
+            _apply_scaled(optimizer, gradients, variables)
         return
     if loss_scale(optimizer) is not None:
         gradients = optimizer.get_unscaled_gradients(gradients)
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+
+def _apply_everywhere(optimizer, gradients, variables) -> None:
+    """Updates the variables of all replicas, which share the gradients.
+
+    Keras's own update is for a replica, and first adds up what each of them has.
+    """
+    strategy = tf.distribute.get_strategy()
+
+    def update(gradients, variables, rate):
+        for gradient, variable in zip(gradients, variables, strict=True):
+            strategy.extended.update(
+                getattr(variable, "value", variable),
+                lambda copy, gradient, rate: optimizer.update_step(gradient, copy, rate),
+                args=(gradient, rate),
+                group=False,
+            )
+
+    # What `apply` calls once it has seen to everything else.
+    object.__setattr__(optimizer, "_backend_update_step", update)
+    try:
+        optimizer.apply(gradients, variables)
+    finally:
+        object.__delattr__(optimizer, "_backend_update_step")
+
+
+def _apply_scaled(optimizer, gradients, variables) -> None:
+    """What Keras's `LossScaleOptimizer.apply` does, for replicas that share the gradients."""
+    strategy, scale = tf.distribute.get_strategy(), optimizer.dynamic_scale
+
+    def unscaled(values):
+        values = [value / scale for value in values]
+        return values, tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in values])
+
+    gradients, finite = strategy.run(unscaled, args=(list(gradients),))
+    finite = strategy.experimental_local_results(finite)[0]
+    grows = tf.equal(optimizer.step_counter, optimizer.dynamic_growth_steps - 1)
+
+    def apply():
+        _apply_everywhere(optimizer.inner_optimizer, gradients, variables)
+        scale.assign(tf.where(grows, 2.0 * scale, scale))
+        counted = optimizer.step_counter + 1
+        optimizer.step_counter.assign(tf.where(grows, tf.zeros_like(counted), counted))
+        return tf.constant(0)
+
+    def skip():
+        scale.assign(0.5 * scale)
+        optimizer.step_counter.assign(0)
+        return tf.constant(0)
+
+    tf.cond(finite, apply, skip)
 
 
 def state_of_scaled(optimizer) -> list:

@@ -20,6 +20,7 @@ from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.sources import Streams
 from dmenet_tf.training.calls import grouped
 from dmenet_tf.training.debugging import Profile
+from dmenet_tf.training.distribution import Group, interrupts_postponed, is_of_lost_worker
 from dmenet_tf.training.failures import StoppedError, explain
 from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
 from dmenet_tf.training.trainer import loss_weights
@@ -33,7 +34,11 @@ SKIPPED_FILE = "skipped.txt"  # photos that could not be read, one a line
 class Loop:
     """Steps, and what happens between them."""
 
-    def __init__(self, run, config, streams: Streams, trainer, checkpoints, monitor, validation):
+    def __init__(
+        self, run, config, streams: Streams, trainer, checkpoints, monitor, validation, group=None
+    ):
+        self.group = group or Group()
+        self._within_step = False
         self.run_dir, self.config, self.streams, self.trainer = run, config, streams, trainer
         self.checkpoints, self.monitor, self.validation = checkpoints, monitor, validation
         self.weights = loss_weights(config.loss)
@@ -54,13 +59,14 @@ class Loop:
             with Elements(batches.take(self.config.training.steps - start)) as elements:
                 predicted, figures = self._steps(elements, start)
             self._finish(predicted, figures)
+            self.group.wait()
         except KeyboardInterrupt:
             # Between the two, the trainer's own counter says which updates were completed.
             self._check_weights()
-            self.checkpoints.save()
+            self._save()
             raise
         except (OSError, ValueError, tf.errors.OpError) as error:
-            kept = self._keep_state()
+            kept = self._keep_state(error)
             raise StoppedError(f"{explain(error, self.streams)}; {kept}") from error
         finally:
             self._profile.end()
@@ -88,7 +94,7 @@ class Loop:
             if validate:
                 predicted, figures = self._validate(step, group[-1])
             if save:
-                self.checkpoints.save()
+                self._save()
         return predicted, figures
 
     def _due(self, step: int) -> tuple[bool, bool, bool]:
@@ -103,19 +109,25 @@ class Loop:
         return any(self._due(step)) or pretrained or self._profile.at(step)
 
     def _check_weights(self) -> None:
-        step = int(self.trainer.step)
+        step = int(self.trainer.step.numpy())
         check_finite(step, self.trainer.weight_norms(), self.checkpoints.latest)
 
-    def _keep_state(self) -> str:
+    def _keep_state(self, error: Exception) -> str:
         """Saves after an error, if that is possible; says what is kept."""
+        latest = self.checkpoints.latest
+        kept = f"the last checkpoint is kept: {latest}" if latest else "nothing is saved yet"
+        if self._within_step or is_of_lost_worker(error):  # D may have learned, and B not
+            return kept
         try:
             self._check_weights()
-            self.checkpoints.save()
+            self._save()
         except (NonFiniteLossError, OSError, tf.errors.OpError):
-            latest = self.checkpoints.latest
-            return f"the last checkpoint is kept: {latest}" if latest else "nothing is saved yet"
-        step = int(self.trainer.step)
+            return kept
+        step = int(self.trainer.step.numpy())
         return f"step {step} is saved; to continue: dmenet train --run {self.run_dir} --resume"
+
+    def _save(self) -> None:
+        self.checkpoints.save()
 
     def _list_skipped(self) -> None:
         """Names photos that were newly found to be unreadable, and lists all of them in a file."""
@@ -136,7 +148,13 @@ class Loop:
         if pretraining not in self._calls:
             left = (training.pretrain_steps if pretraining else training.steps) - step
             self._calls[pretraining] = self.trainer.calls(pretraining, left)
-        return self._calls[pretraining](batches)
+        if self.group.worker.count == 1:
+            return self._calls[pretraining](batches)
+        with interrupts_postponed():
+            self._within_step = True
+            report = self._calls[pretraining](batches)
+            self._within_step = False
+        return report
 
     def _log(self, step: int, report: dict, steps_per_second: float) -> None:
         report = dict(report)
@@ -157,6 +175,7 @@ class Loop:
 
     def _validate(self, step: int, batch) -> tuple[np.ndarray, dict[str, float]]:
         networks, validation = self.trainer.networks, self.validation
+        batch = batch[0] if isinstance(batch, tuple) else batch  # of several replicas, the first's
         figures = self._figures_by_other_statistics()
         with self.trainer.for_inference() as model:
             predicted = validation.predict(model)

@@ -11,8 +11,27 @@ z the domain, 1 = synthetic and 0 = real.
 
 import tensorflow as tf
 
+from dmenet_tf.config import LossConfig
+
+AUXILIARY = tuple(f"aux{level}" for level in range(5))
 # A map of exactly 0 or 1 would diverge from every other label without bound.
 MAP_MARGIN = 1e-6
+
+
+def loss_weights(config: LossConfig) -> dict[str, float]:
+    """Each named loss's lambda, as L_g and L_d sum them (section 3.3)."""
+    return {
+        "defocus": 1.0,
+        **dict.fromkeys(AUXILIARY, config.lambda_aux),
+        "content": config.lambda_content,
+        "sharpness": config.lambda_sharpness,
+        "sharpness_aux": config.lambda_sharpness_aux,
+        "adversarial": config.lambda_adversarial,
+        "d_synthetic": config.lambda_discriminator,
+        # L_d takes the mean over the two real domains.
+        "d_real_labelled": config.lambda_discriminator / 2,
+        "d_real_unlabelled": config.lambda_discriminator / 2,
+    }
 
 
 def defocus_loss(defocus, label, kind="mse"):

@@ -97,5 +97,12 @@ class Updates:
 
 
 def all_finite(tensors) -> tf.Tensor:
-    """Whether no number in any of them is NaN or infinite: a boolean scalar."""
+    """Whether no number in any of them is NaN or infinite: a boolean scalar.
+
+    Between replicas, of values that all of them share.
+    """
+    if tf.distribute.in_cross_replica_context():
+        strategy = tf.distribute.get_strategy()
+        finite = strategy.run(all_finite, args=(list(tensors),))
+        return strategy.experimental_local_results(finite)[0]
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])

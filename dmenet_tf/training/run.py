@@ -20,7 +20,9 @@ from dmenet_tf.networks import balance_features
 from dmenet_tf.networks.blur_estimation import parts
 from dmenet_tf.training import precision
 from dmenet_tf.training.cached_features import CachedFeatures
+from dmenet_tf.training.distribution import Group, Worker, this_worker
 from dmenet_tf.training.failures import explained
+from dmenet_tf.training.follower import Follower
 from dmenet_tf.training.loop import Loop
 from dmenet_tf.training.monitoring import Monitor
 from dmenet_tf.training.trainer import Networks, Trainer, build_networks
@@ -49,28 +51,41 @@ def train(run: Path, config: Config, resume: bool = False) -> Trained:
     loss becomes NaN; after saving, StoppedError for an error of a file, the disk or TensorFlow and
     KeyboardInterrupt when interrupted.
     """
+    worker = this_worker(config.training.strategy)
     if resume:  # where there is no run, the lock shall not make a folder
         _check_folder(run, config, resume)
+    if not worker.is_chief:  # the chief alone writes
+        return _train(run, config, resume, worker)
     with _no_empty_folder(run), FolderLock(run):
         _check_folder(run, config, resume)
-        return _train(run, config, resume)
+        return _train(run, config, resume, worker)
 
 
-def _train(run: Path, config: Config, resume: bool) -> Trained:
+def _train(run: Path, config: Config, resume: bool, worker: Worker) -> Trained:
     # What `auto` stood for is saved with the run: resumed elsewhere, it goes on as it began.
     training = replace(config.training, precision=precision.resolve(config.training.precision))
     config = replace(config, training=training)
     _set_up_keras(training)
+    with explained():  # of a worker that others wait for
+        return _train_together(run, config, resume, worker)
+
+
+def _train_together(run: Path, config: Config, resume: bool, worker: Worker) -> Trained:
+    training = config.training
+    group = Group.of(training.strategy, worker, config.data.batch)
     # A run that was interrupted before its first checkpoint begins anew.
     resume = resume and tf.train.latest_checkpoint(str(run / LATEST)) is not None
-    config, networks = _build_networks(config, resume)
+    with group.strategy.scope():
+        config, networks = _build_networks(config, resume)
     progress = functools.partial(tqdm, desc="checking files", leave=False, disable=None)
     streams = sources.open_streams(config.data, training.seed, progress)
     with explained(streams):
-        return _train_on(streams, run, config, networks, resume)
+        return _train_on(streams, run, config, networks, resume, group)
 
 
-def _train_on(streams, run: Path, config: Config, networks: Networks, resume: bool) -> Trained:
+def _train_on(
+    streams, run: Path, config: Config, networks: Networks, resume: bool, group: Group
+) -> Trained:
     training = config.training
     if training.best_by == "photos" and streams.labelled_held_out is None:
         raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
@@ -79,27 +94,27 @@ def _train_on(streams, run: Path, config: Config, networks: Networks, resume: bo
         _balance_features(networks.blur_estimation, first)
     steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
     statistics = config.network.statistics
-    trainer = Trainer(networks, config.loss, training, steps_per_epoch, statistics)
+    with group.strategy.scope():
+        trainer = Trainer(networks, config.loss, training, steps_per_epoch, statistics)
     checkpoints = Checkpoints(run, trainer, training.keep)
     start = checkpoints.restore() if resume else 0
-    configuration.save(config, run / configuration.FILE)
+    group.begin_alike(f"{config} from step {start}", trainer)
+    if group.worker.is_chief:
+        configuration.save(config, run / configuration.FILE)
     if start >= training.steps:
         print(f"{run} is at step {start} of {training.steps}: nothing left to train")
         return Trained({})
+    batches = _batches(networks.blur_estimation, streams, config, start, group.share)
+    if not group.worker.is_chief:
+        loop = Follower(run, config, streams, trainer, checkpoints, group)
+        return Trained(loop.run(batches, start), tuple(loop.skipped))
     images, defocus = datasets.validation_set(streams, config.data, training.seed)
-    encoding = config.network.label_encoding
-    held_out = images, datasets.to_label(defocus, encoding)
+    held_out = images, datasets.to_label(defocus, config.network.label_encoding)
     side = config.network.recommended_side
     validation = Validation(*held_out, streams.labelled_held_out, side)
-    batches = datasets.training_batches(streams, config.data, training.seed, start)
-    if training.cached_crops:
-        batches = _cached_batches(networks.blur_estimation, streams, config, start)
-    batches = batches.map(
-        lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
-    )
     with Monitor(run, training.steps, start) as monitor:
         monitor.log_config((run / configuration.FILE).read_text(encoding="utf-8"))
-        loop = Loop(run, config, streams, trainer, checkpoints, monitor, validation)
+        loop = Loop(run, config, streams, trainer, checkpoints, monitor, validation, group)
         figures = loop.run(batches, start)
     return Trained(figures, tuple(loop.skipped))
 
@@ -116,6 +131,20 @@ def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
         encoding = start_from(named(network.weights), networks)
         config = replace(config, network=replace(network, label_encoding=encoding))
     return config, networks
+
+
+def _batches(model, streams, config: Config, start: int, share) -> tf.data.Dataset:
+    """The batches of this process from step `start` on, the labels in B's unit."""
+    encoding = config.network.label_encoding
+    if config.training.cached_crops:
+        batches = _cached_batches(model, streams, config, start)
+    else:
+        seed = config.training.seed
+        batches = datasets.training_batches(streams, config.data, seed, start, share)
+    batches = batches.map(
+        lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
+    )
+    return batches if share is None else batches.map(lambda batch: share.divided(batch))
 
 
 def _cached_batches(model, streams, config: Config, start: int):

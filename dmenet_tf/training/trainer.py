@@ -21,15 +21,15 @@ import tensorflow as tf
 from dmenet_tf import networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.networks.blur_estimation import encoder_layers, parts
-from dmenet_tf.training import domains, keras_versions, losses
+from dmenet_tf.training import distribution, domains, keras_versions, losses
 from dmenet_tf.training.calls import FasterSteps, Steps, is_jit_measured
 from dmenet_tf.training.debugging import checked
+from dmenet_tf.training.losses import AUXILIARY, loss_weights
 from dmenet_tf.training.optimizers import Made, Updates, build_optimizer
 from dmenet_tf.weights.averages import Average, Statistics
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
 REAL = ("labelled", "unlabelled")
-AUXILIARY = tuple(f"aux{level}" for level in range(5))
 
 
 class Networks(NamedTuple):
@@ -61,22 +61,6 @@ def build_networks(config: NetworkConfig) -> Networks:
         for layer in encoder_layers(built.blur_estimation):
             layer.trainable = False
     return built
-
-
-def loss_weights(config: LossConfig) -> dict[str, float]:
-    """Each named loss's lambda, as L_g and L_d sum them (section 3.3)."""
-    return {
-        "defocus": 1.0,
-        **dict.fromkeys(AUXILIARY, config.lambda_aux),
-        "content": config.lambda_content,
-        "sharpness": config.lambda_sharpness,
-        "sharpness_aux": config.lambda_sharpness_aux,
-        "adversarial": config.lambda_adversarial,
-        "d_synthetic": config.lambda_discriminator,
-        # L_d takes the mean over the two real domains.
-        "d_real_labelled": config.lambda_discriminator / 2,
-        "d_real_unlabelled": config.lambda_discriminator / 2,
-    }
 
 
 class Trainer:
@@ -129,7 +113,9 @@ class Trainer:
         # Nothing in a step depends on a tensor's value; without autograph it is traced faster.
         self.train_step, self.pretrain_step = (
             tf.function(
-                checked(step) if training.debug_nan else step,
+                distribution.replicated(
+                    checked(step) if training.debug_nan else step, self._end_step
+                ),
                 jit_compile=training.jit == "on",
                 autograph=False,
             )
@@ -151,8 +137,8 @@ class Trainer:
         values = {"learning_rate": float(optimizer.learning_rate)}
         scale = keras_versions.loss_scale(optimizer)
         if scale is not None:
-            values |= {"loss_scale": float(scale)}
-            values |= {"skipped_updates": float(self._updates.skipped)}
+            values |= {"loss_scale": float(tf.convert_to_tensor(scale))}
+            values |= {"skipped_updates": float(self._updates.skipped.numpy())}
         return values
 
     def weight_norms(self) -> dict[str, float]:
@@ -195,7 +181,6 @@ class Trainer:
             total = self._total(named)
             scaled = keras_versions.scale_loss(self.generator_optimizer, total)
         self._update_generator(tape, scaled, made)
-        self._end_step()
         return named | report | {"L_g": total}
 
     def _estimate(self, batch: dict, names: tuple[str, ...]) -> dict:
@@ -229,7 +214,6 @@ class Trainer:
             total = self._total(named)
             scaled = keras_versions.scale_loss(self.generator_optimizer, total)
         self._update_generator(tape, scaled)
-        self._end_step()
         return named | {"L_g": total}
 
     # --- L_d -----------------------------------------------------------------------------
@@ -259,7 +243,10 @@ class Trainer:
             named, accuracy = self.discriminator_losses(synthetic, real)
             total = self._total(named)
             scaled = keras_versions.scale_loss(optimizer, total)
-        made = self._updates.discriminator(tape.gradient(scaled, variables), variables)
+        gradients = distribution.mean(tape.gradient(scaled, variables))
+        made = distribution.once(
+            lambda *values: self._updates.discriminator(values, variables), *gradients
+        )
         return named | {"L_d": total, "d_accuracy": accuracy}, made
 
     # --- L_g -----------------------------------------------------------------------------
@@ -312,4 +299,8 @@ class Trainer:
             for gradient, variable in zip(gradients, self.generator_variables, strict=True)
             if gradient is not None
         ]
-        self._updates.generator(*zip(*reached, strict=True), made)
+        gradients, variables = zip(*reached, strict=True)
+        distribution.once(
+            lambda *values: self._updates.generator(values, variables, made),
+            *distribution.mean(gradients),
+        )

@@ -77,7 +77,7 @@ class Checkpoints:
             checkpoint = tf.train.Checkpoint(**kept)
         status = checkpoint.restore(self.latest)
         status.assert_existing_objects_matched()
-        return int(self.step)
+        return int(self.step.numpy())
 
 
 def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, Config]:

@@ -46,6 +46,17 @@ def batches(config, start, count, seed=0):
     return list(dataset.take(count).as_numpy_iterator())
 
 
+def test_shares_of_records_make_up_the_whole_batch(syndof):
+    """Also over the end of an epoch, which is no end of a batch."""
+    config = replace(SMALL, synthetic=(syndof,), batch=4)
+    opened, whole = sources.open_streams(config, 0), batches(config, 2, 3)
+    for replica in range(2):
+        dataset = streams.training_batches(opened, config, 0, 2, streams.Share(replica, 1, 2))
+        for part, batch in zip(dataset.take(3).as_numpy_iterator(), whole, strict=True):
+            for name, value in batch.items():
+                np.testing.assert_array_equal(part[name], value[replica::2])
+
+
 def colours(image):
     return np.rint(image * 255).astype(int)
 

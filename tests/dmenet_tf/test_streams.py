@@ -40,6 +40,21 @@ def test_embedded_defaults_and_exact_continuation():
     assert all(not np.array_equal(other[name], whole[0][name]) for name in KEYS)
 
 
+@pytest.mark.parametrize("here", [1, 2, 4])
+def test_shares_of_a_batch_make_up_the_whole_one(here):
+    """Four replicas, `here` on each machine, from the second step on."""
+    config = replace(SMALL, batch=8)
+    streams, (whole,) = sources.open_streams(config, 0), batches(config, 1, 1)
+    for first in range(0, 4, here):
+        share = datasets.Share(first, here, 4)
+        dataset = datasets.training_batches(streams, config, 0, 1, share).map(share.divided)
+        (parts,) = dataset.take(1).as_numpy_iterator()
+        assert len(parts) == here
+        for replica, part in enumerate(parts, first):
+            for name in KEYS:
+                np.testing.assert_array_equal(part[name], whole[name][replica::4])
+
+
 def test_validation_examples_are_held_out_and_the_same_for_every_run():
     streams = sources.open_streams(SMALL, 0)
     images, defocus = datasets.validation_set(streams, SMALL, 0)
