@@ -18,7 +18,7 @@ from data_gen.sources.base import Cached, Wrapper
 
 MOST_VALUES = 256  # of a plane that is held as numbers of its values
 SHARE_OF_FREE_MEMORY = 0.5
-STRINGS = 4  # of an item, see `pack`
+ALIGNMENT = 64  # bytes, as TensorFlow wants it of a tensor
 
 
 class Budget:
@@ -51,9 +51,7 @@ class Held(Wrapper):
     def __init__(self, source: Cached, budget: Budget):
         self.source, self._budget = source, budget
         # Filled as items are first read. A resource, which the pipelines that use it share.
-        self._table = tf.lookup.experimental.MutableHashTable(
-            tf.int64, tf.string, default_value=[""] * STRINGS
-        )
+        self._table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.string, "")
 
     def read(self, i):
         return self.source.read(i)
@@ -61,13 +59,13 @@ class Held(Wrapper):
     def item(self, index: tf.Tensor) -> "Item":
         """Item `index`, int64 scalar."""
         index = tf.cast(index, tf.int64)
-        held = tf.ensure_shape(self._table.lookup(index), [STRINGS])
+        held = self._table.lookup(index)
 
         def first():
             packed, kept = tf.numpy_function(
                 self._packed, [index], (tf.string, tf.bool), stateful=False
             )
-            packed.set_shape(held.shape)
+            packed.set_shape([])
             kept.set_shape([])
 
             def insert():
@@ -76,20 +74,20 @@ class Held(Wrapper):
 
             return tf.cond(kept, insert, lambda: packed)
 
-        return Item(tf.cond(tf.equal(held[0], ""), first, lambda: held))
+        return Item(tf.cond(tf.equal(held, ""), first, lambda: held))
 
     def _packed(self, index):
-        """The strings of an item, and whether they are to be held."""
+        """The bytes of an item, and whether they are to be held."""
         image, plane = self.source.read(int(index))
         packed = pack(image, plane)
-        kept = self._budget.take(sum(map(len, packed)))
+        kept = self._budget.take(len(packed))
         if kept:
             self.source.forget(int(index))
-        return np.array(packed, object), np.bool_(kept)
+        return packed, np.bool_(kept)
 
 
-def pack(image: np.ndarray, plane: np.ndarray) -> list[bytes]:
-    """An item as strings: size int32 [2], image uint8 [H, W, 3], plane, the plane's values."""
+def pack(image: np.ndarray, plane: np.ndarray) -> bytes:
+    """An item as bytes: what `Item` says."""
     plane = np.ascontiguousarray(plane, np.float32)
     # Compared as bits: -0.0 stays apart from 0.0, and nothing is asked of NaN.
     values, numbers = np.unique(plane.view(np.uint32), return_inverse=True)
@@ -97,38 +95,51 @@ def pack(image: np.ndarray, plane: np.ndarray) -> list[bytes]:
         values, numbers = values[:0], plane
     else:
         numbers = numbers.astype(np.uint8)
-    size = np.array(plane.shape, np.int32)
-    return [part.tobytes() for part in (size, np.ascontiguousarray(image), numbers, values)]
+    head = np.array([*plane.shape, len(values)], np.int32)
+    parts = [part.tobytes() for part in (head, values, np.ascontiguousarray(image), numbers)]
+    return b"".join(part + bytes(-len(part) % ALIGNMENT) for part in parts)
 
 
 class Item:
-    """An image and its plane as strings (`pack`), to be cut."""
+    """An image and its plane, to be cut.
+
+    Parts of the bytes, each from a multiple of `ALIGNMENT` on: int32 H, W and how many values;
+    those values, float32; image uint8 [H, W, 3]; plane [H, W], uint8 numbers of the values, or
+    without values float32.
+    """
 
     def __init__(self, packed: tf.Tensor):
-        size, self._image, self._plane, self._values = tf.unstack(packed)
-        self.size = tf.ensure_shape(tf.io.decode_raw(size, tf.int32), [2])
+        self._bytes = tf.io.decode_raw(packed, tf.uint8)
+        head = self._part(0, 3, tf.int32)
+        self.size, self._count = head[:2], head[2]
 
     def window(self, corner, side) -> tuple[tf.Tensor, tf.Tensor]:
-        """A square: image [side, side, 3] float32 in [0, 1], plane [side, side, 1] float32.
+        """A square: image [side, side, 3] uint8, plane [side, side, 1] float32.
 
         Args:
             corner: int32 [2], top and left; side: pixels, a number or an int32 scalar.
         """
-        image = _cut(tf.io.decode_raw(self._image, tf.uint8), self.size, 3, corner, side)
-        plane = tf.cond(
-            tf.equal(self._values, ""),
-            lambda: _cut(tf.io.decode_raw(self._plane, tf.float32), self.size, 1, corner, side),
-            lambda: tf.gather(
-                tf.io.decode_raw(self._values, tf.float32),
-                tf.cast(
-                    _cut(tf.io.decode_raw(self._plane, tf.uint8), self.size, 1, corner, side),
-                    tf.int32,
-                ),
-            ),
-        )
-        return tf.cast(image, tf.float32) / 255.0, plane
+        pixels = self.size[0] * self.size[1]
+        at_image = ALIGNMENT + _aligned(4 * self._count)
+        at_plane = at_image + _aligned(3 * pixels)
+
+        def cut(start, channels, kind):
+            whole = self._part(start, channels * pixels, kind)
+            whole = tf.reshape(whole, [self.size[0], self.size[1], channels])
+            return tf.slice(whole, [corner[0], corner[1], 0], [side, side, channels])
+
+        def of_values():
+            values = self._part(ALIGNMENT, self._count, tf.float32)
+            return tf.gather(values, tf.cast(cut(at_plane, 1, tf.uint8), tf.int32))
+
+        plane = tf.cond(self._count > 0, of_values, lambda: cut(at_plane, 1, tf.float32))
+        return cut(at_image, 3, tf.uint8), plane
+
+    def _part(self, start, count, kind):
+        """`count` numbers of that type: a view of the bytes, thanks to their alignment."""
+        flat = tf.slice(self._bytes, [start], [count * kind.size])
+        return flat if kind == tf.uint8 else tf.bitcast(tf.reshape(flat, [-1, kind.size]), kind)
 
 
-def _cut(flat, size, channels, corner, side):
-    whole = tf.reshape(flat, [size[0], size[1], channels])
-    return tf.slice(whole, [corner[0], corner[1], 0], [side, side, channels])
+def _aligned(count):
+    return (count + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT

@@ -124,15 +124,23 @@ def _cut(key, index, size, window, crop: int, scale, values):
         draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
         cut = _resized_crop(seed, size, window, crop, scale(size, draw), values)
     image, plane = _of_side(cut, crop)
-    return augment.random_flip_turn(pipeline.fold(key, pipeline.TURN, index), image, plane)
+    # Bytes are turned faster than floats.
+    turned = augment.random_flip_turn(pipeline.fold(key, pipeline.TURN, index), image, plane)
+    return _as_float(turned[0]), turned[1]
 
 
 def _resized_crop(seed, size, window, crop: int, scale, values):
     """A square of about crop / scale px, resized to `crop`: quicker than to resize all and cut."""
     side = tf.cast(tf.round(crop / scale), tf.int32)
     side = tf.clip_by_value(side, crop, tf.reduce_min(size))
-    cut = window(augment.crop_corner(seed, size, side), side)
-    return _of_side(augment.resize_with_map(*cut, crop / side, values=values), crop)
+    image, plane = window(augment.crop_corner(seed, size, side), side)
+    resized = augment.resize_with_map(_as_float(image), plane, crop / side, values=values)
+    return _of_side(resized, crop)
+
+
+def _as_float(image):
+    """uint8 -> float32 in [0, 1]; float32 as it is."""
+    return tf.cast(image, tf.float32) / 255.0 if image.dtype == tf.uint8 else image
 
 
 def _of_side(cut, crop: int):
