@@ -15,4 +15,6 @@ LEVELS = (
     (0, "conv1_2", 64, 1),
 )
 REFINEMENTS = 7  # residual blocks of two convolutions
+# What the network may compute in where it only predicts; the first is the default.
+INFERENCE_PRECISIONS = ("float32", "float16", "bfloat16")
 FINAL = ((1, 64), (2, 32))  # convolutions before the last one

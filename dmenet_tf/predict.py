@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_gen.exit_codes import FAILED, INTERRUPTED, USAGE
 from data_gen.io.photos import MAX_PIXELS
+from dmenet_tf.architecture import INFERENCE_PRECISIONS
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
@@ -67,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     made_by.add_argument("--server", metavar="HOST:PORT", help="or a server of the model")
     add("--write", type=_formats, action="extend", metavar="FORMATS", help="see below")
     add("--tile", type=_tile, default="auto", help="side in px, 0 = whole, or auto (default)")
+    add("--precision", choices=INFERENCE_PRECISIONS, default=INFERENCE_PRECISIONS[0],
+        help="of the network here; 16 bits are for a GPU or processor that has them")  # fmt: skip
     add("--max-side", type=int, metavar="N",
         help="reduce larger photos to N px; 0 = never (default: the model's advice)")  # fmt: skip
     add("--sharp-below", type=float, default=SHARP_BELOW_PX, metavar="PX",
@@ -160,9 +163,14 @@ def _write(options, photos, left_out, reader) -> int:
 
 def _open(options):
     if not options.server:
-        return backends.open_local(options.weights)
+        return backends.open_local(options.weights, options.precision)
     from tqdm import tqdm
 
+    if options.precision != INFERENCE_PRECISIONS[0]:
+        raise UsageError(
+            "--precision is of the network here, a server has its own (dmenet export --precision); "
+            f"received {options.precision} with --server"
+        )
     try:
         return backends.open_server(
             options.server, options, lambda line: tqdm.write(line, file=sys.stderr)

@@ -16,6 +16,7 @@ from pathlib import Path
 from data_gen.exit_codes import FAILED, OK
 from data_gen.installation import not_installed
 from dmenet_tf import environment
+from dmenet_tf.architecture import INFERENCE_PRECISIONS
 from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
 from dmenet_tf.weights.shipped import named, shipped_weights
 from serving import contract
@@ -47,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--format", choices=FORMATS, help="default: onnx for a PATH that ends in .onnx")
     add("--version", type=int, metavar="N", help="default: one above the highest in the folder")
     add("--last", action="store_true", help="a run's last checkpoint instead of its best")
+    add("--precision", choices=INFERENCE_PRECISIONS, default=INFERENCE_PRECISIONS[0],
+        help="what the SavedModel computes in; float16 and bfloat16 are for GPUs")  # fmt: skip
     add("--max-side", type=int, metavar="PX",
         help="recommend that clients reduce larger photos to PX; 0: full size (default: what the "
         "model recommends)")  # fmt: skip
@@ -97,6 +100,11 @@ def _format(options) -> str:
         )
     if chosen == ONNX and options.version is not None:
         raise ValueError(f"--version goes with {SAVED_MODEL}; an ONNX file has no versions")
+    if chosen == ONNX and options.precision != INFERENCE_PRECISIONS[0]:
+        raise ValueError(
+            f"--precision goes with {SAVED_MODEL}, an ONNX file is {INFERENCE_PRECISIONS[0]}; "
+            f"received {options.precision}"
+        )
     return chosen
 
 
@@ -113,7 +121,8 @@ def _export(options, weights) -> None:
             from serving.exporting.publishing import publish as write
     trained = load_weights(weights, LATEST if options.last else BEST)
     if options.format == SAVED_MODEL:
-        _report(write(trained, options.out, options.version, options.max_side), options.out)
+        settings = options.version, options.max_side, options.precision
+        _report(write(trained, options.out, *settings), options.out)
     else:
         difference = write(trained, options.out, options.max_side)
         size = options.out.stat().st_size / 1e6

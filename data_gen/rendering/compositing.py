@@ -15,8 +15,9 @@ layers, and the separable blur of a tile is two small matrix products with bande
 [TILE, TILE + 2*RADIUS], one per layer. A crop costs only its own tiles. The tile is compiled by
 XLA, once a process, into a loop over its layers that stays in the processor's cache: half the
 processor's time of the same sums layer after layer in whole arrays (tests/benchmarks/render.py),
-which is how kernels that are not separable are applied. XLA runs one tile at a time: more cores
-are used by more processes (`python -m data_gen --jobs`).
+which is how kernels that are not separable are applied. A tile takes one core; tiles of one example
+and of several run at the same time, as many as TensorFlow has threads
+(tests/benchmarks/render_cores.py).
 
 Shapes: image [H, W, 3] float in [0, 1], RGB; depth [H, W] > 0; all float32.
 """

@@ -229,6 +229,12 @@ class Cached(Wrapper):
                 self._bytes -= _bytes(self._kept.popitem(last=False)[1])
         return pair
 
+    def forget(self, i) -> None:
+        """Drops item `i` from the cache, where it is in it."""
+        with self._lock:
+            if i in self._kept:
+                self._bytes -= _bytes(self._kept.pop(i))
+
     def _is_over(self) -> bool:
         too_many = self.max_items is not None and len(self._kept) > self.max_items
         return too_many or (self.max_bytes is not None and self._bytes > self.max_bytes)

@@ -66,7 +66,11 @@ class DataConfig:
     procedural_scenes: int = 2006
     """Size of the embedded I_S source; as many as the paper's distinct images."""
     cache: int = 256
-    """Decoded images of each stream kept in memory."""
+    """Decoded images of each stream kept in memory; of photos and ready-made pairs those besides
+    what `data_on` keeps."""
+    data_on: Literal["auto", "host", "files"] = "auto"
+    """Where photos and ready-made pairs are once they were read. `host`: in memory, as bytes, all
+    of them; `auto`: as many as half of the free memory holds; `files`: where they were."""
     validation_examples: int = 32
     """Held-out SYNDOF examples."""
     validation_crop: int = 0

@@ -18,6 +18,7 @@ from data_gen.sources.layout_names import SEGMENTS
 from dmenet_tf.config import DataConfig
 from dmenet_tf.console import note
 from dmenet_tf.data.cutouts import CutoutPhotos
+from dmenet_tf.data.held import Budget, Held
 from dmenet_tf.data.labelled import LabelledPhotos
 from dmenet_tf.data.masks import check_polarity
 from dmenet_tf.data.unlabelled import UnlabelledPhotos, default_unlabelled
@@ -89,7 +90,7 @@ def open_streams(
     labelled = concat(labelled)
     if config.labelled:
         check_polarity(labelled)
-    readers = []
+    readers, hold = [], _holder(config)
 
     def fitted(source, crop=config.crop, cache=config.cache, values="kept"):
         readers.append(pipeline.fitted(source, crop, cache, values))
@@ -101,19 +102,30 @@ def open_streams(
         rendered = pipeline.Rendered(
             scenes, seed, config.fixed_examples, config.sampler, config.realism
         )
-        train = Synthetic(fitted(rendered, side, values="scaled"), ready=True)
+        train = Synthetic(hold(fitted(rendered, side, values="scaled")), ready=True)
     else:
-        train = synthetic._replace(source=fitted(synthetic.source, side, values=values))
+        source = fitted(synthetic.source, side, values=values)
+        # Scenes are read for the renderer, records by an operation of their own.
+        held = synthetic.ready and not synthetic.records
+        train = synthetic._replace(source=hold(source) if held else source)
     held_out_side = validation_crop(config)
     return Streams(
         train,
         held_out._replace(source=fitted(held_out.source, held_out_side, cache=16, values=values)),
-        fitted(labelled),
+        hold(fitted(labelled)),
         labelled_held_out,
-        fitted(unlabelled),
+        hold(fitted(unlabelled)),
         tolerant,
         tuple(readers),
     )
+
+
+def _holder(config: DataConfig) -> Callable[[Cached], Source]:
+    """What holds a source in memory, as `config.data_on` says."""
+    if config.data_on == "files":
+        return lambda source: source
+    budget = Budget(None) if config.data_on == "host" else Budget.of_free_memory()
+    return lambda source: Held(source, budget)
 
 
 def rendered_side(config: DataConfig) -> int:

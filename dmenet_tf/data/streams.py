@@ -18,6 +18,7 @@ from data_gen import augment, optics, pipeline
 from data_gen.dataset.records import shuffled_records, window_in_memory
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data.degradation import degrade
+from dmenet_tf.data.held import Held
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.sources import Records, Streams, Synthetic, rendered_side, validation_crop
 
@@ -129,31 +130,56 @@ def pair_example(source, key, index, crop: int, scale=None, values="kept"):
         by how much what is cut is resized. `values` as of `augment.resize_with_map`.
     """
     item = augment.epoch_index(pipeline.fold(key, pipeline.ORDER), index, len(source))
+    if isinstance(source, Held):
+        held = source.item(item)
+        return _cut(key, index, held.size, held.window, crop, scale, values)
     image, plane = pipeline.read_pair(source, item)
-    return _cut(key, index, image, plane[..., None], crop, scale, values)
+    return _cut(key, index, *_cuttable(image, plane[..., None]), crop, scale, values)
 
 
-def _cut(key, index, image, plane, crop: int, scale, values):
-    """`pair_example` of an image and its map, at least `crop` px on their short side."""
+def _cuttable(image, plane):
+    """(size int32 [2], what cuts a square from both) of an image [H, W, 3] and its map."""
+
+    def window(corner, side):
+        return [tf.slice(x, [corner[0], corner[1], 0], [side, side, -1]) for x in (image, plane)]
+
+    return tf.shape(image)[:2], window
+
+
+def _cut(key, index, size, window, crop: int, scale, values):
+    """`pair_example` of an image of `size`, at least `crop` px on its short side.
+
+    window: (corner int32 [2], side) -> that square of the image and of its map.
+    """
     seed = pipeline.fold(key, pipeline.CROP, index)
     if scale is None:
-        image, plane = augment.random_crop(seed, image, plane, crop)
+        cut = window(augment.crop_corner(seed, size, crop), crop)
     else:
-        size = tf.shape(image)[:2]
         draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
-        image, plane = _resized_crop(seed, image, plane, crop, scale(size, draw), values)
-    return augment.random_flip_turn(pipeline.fold(key, pipeline.TURN, index), image, plane)
+        cut = _resized_crop(seed, size, window, crop, scale(size, draw), values)
+    image, plane = _of_side(cut, crop)
+    # Bytes are turned faster than floats.
+    turned = augment.random_flip_turn(pipeline.fold(key, pipeline.TURN, index), image, plane)
+    return _as_float(turned[0]), turned[1]
 
 
-def _resized_crop(seed, image, plane, crop: int, scale, values):
+def _resized_crop(seed, size, window, crop: int, scale, values):
     """A square of about crop / scale px, resized to `crop`: quicker than to resize all and cut."""
-    size = tf.shape(image)[:2]
     side = tf.cast(tf.round(crop / scale), tf.int32)
     side = tf.clip_by_value(side, crop, tf.reduce_min(size))
-    corner = augment.crop_corner(seed, size, side)
-    cut = [tf.slice(x, [corner[0], corner[1], 0], [side, side, -1]) for x in (image, plane)]
-    resized = augment.resize_with_map(*cut, crop / side, values=values)
-    return tuple(tf.ensure_shape(x, [crop, crop, x.shape[-1]]) for x in resized)
+    image, plane = window(augment.crop_corner(seed, size, side), side)
+    resized = augment.resize_with_map(_as_float(image), plane, crop / side, values=values)
+    return _of_side(resized, crop)
+
+
+def _as_float(image):
+    """uint8 -> float32 in [0, 1]; float32 as it is."""
+    return tf.cast(image, tf.float32) / 255.0 if image.dtype == tf.uint8 else image
+
+
+def _of_side(cut, crop: int):
+    image, plane = cut
+    return tf.ensure_shape(image, [crop, crop, 3]), tf.ensure_shape(plane, [crop, crop, 1])
 
 
 def _varied_photo(source, key, index, config: DataConfig):
@@ -179,8 +205,8 @@ def _varied_synthetic(stream: Synthetic, key, index, config: DataConfig):
         if scale is not None:
             draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
             seed = pipeline.fold(key, SCALE, index, 1)
-            cut = image, plane, config.crop, scale(None, draw), "scaled"
-            image, plane = _resized_crop(seed, *cut)
+            whole = _cuttable(image, plane)
+            image, plane = _resized_crop(seed, *whole, config.crop, scale(None, draw), "scaled")
     return _degraded(key, index, image, config), plane
 
 
@@ -190,7 +216,8 @@ def _varied_record(key, record: dict, config: DataConfig):
         record["image"], record["defocus"], rendered_side(config), values="scaled"
     )
     index, scale = record["number"], _synthetic_scale(config)
-    image, plane = _cut(key, index, image, plane, config.crop, scale, "scaled")
+    whole = _cuttable(image, plane)
+    image, plane = _cut(key, index, *whole, config.crop, scale, "scaled")
     return _degraded(key, index, image, config), plane
 
 

@@ -17,6 +17,11 @@ The values are those of the Keras model up to float32 rounding. What is algebra 
   four positions within an enlarged pixel: four 2x2 convolutions of the small map, 4/9 of the
   multiplications. One of a concatenation is the sum of one of each part.
 
+In float16 or bfloat16 weights and maps are of that type; pixels come in and the last logits leave
+for the sigmoid in float32, which the result is too. VGG19's features go beyond float16's 65504: the
+encoder then computes all of them times `FLOAT16_SCALE`, which ReLU and pooling let through, and the
+kernels that take them in make up for it.
+
 Only operations that old servers know; weights are constants, so that kernels may keep them packed.
 TensorFlow takes oneDNN's convolutions and keeps freed memory only with TF_ENABLE_ONEDNN_OPTS=1 in
 the environment before it is imported (by default on some processors alone): without it, on one
@@ -29,7 +34,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dmenet_tf.architecture import CHANNELS_AND_COUNT, LEVELS, REFINEMENTS, SIZE_MULTIPLE
+from dmenet_tf.architecture import (
+    CHANNELS_AND_COUNT,
+    INFERENCE_PRECISIONS,
+    LEVELS,
+    REFINEMENTS,
+    SIZE_MULTIPLE,
+)
 from dmenet_tf.networks.layers import (
     BATCH_NORM_EPSILON,
     LEAKY_SLOPE,
@@ -38,15 +49,18 @@ from dmenet_tf.networks.layers import (
 )
 from dmenet_tf.networks.vgg19 import BGR_MEAN
 
+FLOAT16_SCALE = 2.0**-8  # a power of 2: nothing is rounded by it
 
-def fold(model: keras.Model) -> "FoldedBlurEstimation":
+
+def fold(model: keras.Model, precision: str = "float32") -> "FoldedBlurEstimation":
     """The inference graph of a model of `build_blur_estimation`, any width and precision.
 
-    A copy: training the model further does not change it.
+    A copy: training the model further does not change it. `precision`: what the graph computes in,
+    one of `INFERENCE_PRECISIONS`.
     """
     if model.name != "blur_estimation":
         raise ValueError(f"fold takes a model of build_blur_estimation; received {model.name}")
-    return fold_variables(variables_of(model))
+    return fold_variables(variables_of(model), precision)
 
 
 def variables_of(model: keras.Model) -> dict[str, dict[str, np.ndarray]]:
@@ -72,21 +86,34 @@ def folded_convolutions(layers: Mapping[str, Mapping[str, np.ndarray]]) -> dict:
     return weights
 
 
-def fold_variables(layers: Mapping[str, Mapping[str, np.ndarray]]) -> "FoldedBlurEstimation":
+def fold_variables(
+    layers: Mapping[str, Mapping[str, np.ndarray]], precision: str = "float32"
+) -> "FoldedBlurEstimation":
     """The inference graph from B's variables, {layer: {variable: array}}, any float type.
 
-    Layers and shapes are those of `shapes.variable_shapes`; nothing is checked here.
+    Layers and shapes are those of `shapes.variable_shapes`; they are not checked here.
     """
+    if precision not in INFERENCE_PRECISIONS:
+        raise ValueError(f"precision must be one of {INFERENCE_PRECISIONS}; received {precision!r}")
     weights = folded_convolutions(layers)
+    scale = FLOAT16_SCALE if precision == "float16" else 1.0
+    for block, (_, count) in enumerate(CHANNELS_AND_COUNT, start=1):
+        for i in range(1, count + 1):
+            kernel, bias = weights[f"conv{block}_{i}"]
+            first = (block, i) == (1, 1)
+            weights[f"conv{block}_{i}"] = (kernel * scale if first else kernel, bias * scale)
     for level, skip, _, _ in LEVELS:
         name = f"level{level}_conv1"
         kernel, bias = weights.pop(name)
         below = kernel.shape[2] - layers[skip]["bias"].size
-        weights[f"{name}_up"] = (_phase_kernel(kernel[:, :, :below]), None)
-        weights[f"{name}_skip"] = (kernel[:, :, below:], bias)
+        # The deepest level has features of the encoder below it, too.
+        of_below = scale if level == LEVELS[0][0] else 1.0
+        weights[f"{name}_up"] = (_phase_kernel(kernel[:, :, :below] / of_below), None)
+        weights[f"{name}_skip"] = (kernel[:, :, below:] / scale, bias)
+    kind = tf.as_dtype(precision).as_numpy_dtype
     return FoldedBlurEstimation(
         {
-            name: [None if w is None else np.float32(w) for w in pair]
+            name: [None if w is None else np.asarray(w).astype(kind) for w in pair]
             for name, pair in weights.items()
         }
     )
@@ -107,16 +134,19 @@ class FoldedBlurEstimation(tf.Module):
 
     def as_operations(self) -> "FoldedBlurEstimation":
         """The same for calls outside of a graph, each of which would copy weights of NumPy."""
-        weights = {
-            name: [None if w is None else tf.constant(w) for w in pair]
-            for name, pair in self._weights
-        }
-        return FoldedBlurEstimation(weights)
+        return self.with_weights(tf.constant)
+
+    def with_weights(self, change) -> "FoldedBlurEstimation":
+        """The same with `change` made to each array of its weights."""
+        return FoldedBlurEstimation(
+            {name: [None if w is None else change(w) for w in pair] for name, pair in self._weights}
+        )
 
     @tf.autograph.experimental.do_not_convert  # no control flow on tensors: half the tracing time
     def __call__(self, images):
         weights = dict(self._weights)
         images = RequireSizeMultiple(SIZE_MULTIPLE)(tf.convert_to_tensor(images, tf.float32))
+        images = tf.cast(images, weights["conv1_1"][0].dtype)
         frames = _Frames(images)
 
         def conv(x, name, level=0, activation=_leaky):
@@ -144,7 +174,7 @@ class FoldedBlurEstimation(tf.Module):
             shortcut = _conv(x, *weights[f"refine{index}_shortcut_conv"], "SAME", _leaky)
             x = conv(conv(x, f"refine{index}_conv1"), f"refine{index}_conv2") + shortcut
         x = conv(conv(x, "final_conv1"), "final_conv2")
-        return tf.nn.sigmoid(_conv(x, *weights["final_conv3"], "VALID"))
+        return tf.nn.sigmoid(tf.cast(_conv(x, *weights["final_conv3"], "VALID"), tf.float32))
 
 
 def _folded(convolution, normalisation):

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 GROUP, SERVER, SERVER_EXTRA = "dmenet_tf.backends", "server", "serving"
 
 
-def open_local(weights=None) -> "Backend":
+def open_local(weights=None, precision: str = "float32") -> "Backend":
     """The network on this machine.
 
     weights: a run's folder, an .npz of the published layout, or a loaded `TrainedModel`; None for
-    those that the package ships. Raises FileNotFoundError and ValueError for missing and damaged
-    weights.
+    those that the package ships. precision: float32, float16 or bfloat16, what it computes in.
+    Raises FileNotFoundError and ValueError for missing and damaged weights.
     """
     if weights is None:
         weights = shipped_weights()
@@ -41,7 +41,7 @@ def open_local(weights=None) -> "Backend":
     prepare_library()
     with quiet_native_stderr():
         from dmenet_tf.prediction.local import LocalBackend
-    return LocalBackend(weights)
+    return LocalBackend(weights, precision)
 
 
 def open_server(

@@ -198,6 +198,7 @@ def load(
     *,
     server: str | None = None,
     tile: TileSide = "auto",
+    precision: str = "float32",
 ) -> Estimator:
     """An estimator of defocus maps.
 
@@ -206,13 +207,15 @@ def load(
             package ships, where it ships any.
         server: HOST:PORT of a server of the model, instead of weights.
         tile: see `dmenet_tf.prediction.predictor.Predictor`.
+        precision: what weights are computed with: float32; float16 or bfloat16 for a GPU or a
+            processor that is faster so.
 
     Raises FileNotFoundError where there are no weights, ValueError for damaged ones,
     ConnectionError where the server does not answer, and ImportError where what asks it is not
     installed.
     """
     if server is None:
-        return Estimator(Predictor(backends.open_local(weights), tile=tile))
+        return Estimator(Predictor(backends.open_local(weights, precision), tile=tile))
     if weights is not None:
         raise ValueError("maps are made by weights or by a server; received both")
     return Estimator(Predictor(backends.open_server(server), tile=tile))

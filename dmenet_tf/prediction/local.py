@@ -28,14 +28,16 @@ class LocalBackend:
 
     Args:
         weights: a run's folder, an .npz of the published layout, or a loaded model.
+        precision: what it computes in: float32, or for devices that are faster so float16 or
+            bfloat16.
 
     Raises FileNotFoundError where there are no weights, and ValueError for damaged ones.
     """
 
     settings: dict = {}
 
-    def __init__(self, weights: str | Path | TrainedModel):
-        self.trained = load_for_inference(weights)
+    def __init__(self, weights: str | Path | TrainedModel, precision: str = "float32"):
+        self.trained = load_for_inference(weights, precision)
         self.metadata = Metadata.of(self.trained)
         self._operations = self.trained.network.as_operations()
         self._graph = tf.function(

@@ -104,9 +104,12 @@ class InferenceModel:
     statistics: str = ""
 
 
-def load_for_inference(weights: str | Path | TrainedModel) -> InferenceModel:
+def load_for_inference(
+    weights: str | Path | TrainedModel, precision: str = "float32"
+) -> InferenceModel:
     """B's inference graph, of `load_weights`' paths, or of a loaded model.
 
+    precision: what the graph computes in, one of `architecture.INFERENCE_PRECISIONS`.
     Of an .npz no Keras model is built, which takes longer than to read the weights. Raises as
     `load_weights`.
     """
@@ -116,13 +119,13 @@ def load_for_inference(weights: str | Path | TrainedModel) -> InferenceModel:
             encoding, licence, *more = _said_by(weights)
             with ThreadPoolExecutor(1) as thread:  # hashing takes a core, as folding does
                 identity = thread.submit(_identity, named_as_published(variables), encoding)
-                network = fold_variables(variables)
+                network = fold_variables(variables, precision)
             return InferenceModel(
                 network, encoding, str(weights), identity.result(), licence, *more
             )
     trained = weights if isinstance(weights, TrainedModel) else load_weights(weights)
     said = {field.name: getattr(trained, field.name) for field in fields(trained)}
-    return InferenceModel(fold(said.pop("model")), **said)
+    return InferenceModel(fold(said.pop("model"), precision), **said)
 
 
 def _said_by(path) -> tuple[str, str, int, str]:

@@ -24,12 +24,16 @@ _FOCUSED_SHARE = 0.1  # of `focus_score`
 class ServedModel(tf.Module):
     """`endpoints`: the signatures of its SavedModel. A copy: training does not change it."""
 
-    def __init__(self, trained: TrainedModel, about: str):
-        """`about`: the JSON that each reply carries (`contract.MODEL_FIELDS`)."""
+    def __init__(self, trained: TrainedModel, about: str, precision: str = "float32"):
+        """Inputs and outputs are float32, whatever B computes in.
+
+        about: the JSON that each reply carries (`contract.MODEL_FIELDS`).
+        precision: what B computes in, one of `architecture.INFERENCE_PRECISIONS`.
+        """
         super().__init__(name="served_model")
         encoding = ENCODINGS[trained.encoding]
         forward = tf.function(
-            fold(trained.model).__call__,
+            fold(trained.model, precision).__call__,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
         )
 

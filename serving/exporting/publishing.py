@@ -35,7 +35,11 @@ WARMUP_SIDES_PX = (64, 48)
 
 
 def publish(
-    trained: TrainedModel, out, version: int | None = None, recommended_side: int | None = None
+    trained: TrainedModel,
+    out,
+    version: int | None = None,
+    recommended_side: int | None = None,
+    precision: str = "float32",
 ) -> Path:
     """Publishes a model as `out`/`version`, and returns that folder.
 
@@ -45,6 +49,7 @@ def publish(
         version: a new number above 0; None for one above the highest.
         recommended_side: the longer side in pixels to which photos are best reduced for this
             model, 0 for full size; None for what the model itself recommends.
+        precision: what the network computes in, one of `architecture.INFERENCE_PRECISIONS`.
 
     Raises ValueError for a version that exists, `PublishError` if the outputs of the written model
     are not the Keras model's, OSError if it cannot be written. Nothing is published then.
@@ -67,9 +72,11 @@ def publish(
         folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=out))
         try:
             with quiet_native_stderr():
-                _write(trained, fields, folder)
+                _write(trained, fields, folder, precision)
                 figures = verification.differences(folder, trained)
-            _judge(figures, verification.rounding(trained))
+                allowed = verification.rounding(trained, precision)
+            _judge(figures, allowed)
+            fields |= {"precision": precision}
             _write_metadata(trained, fields, figures, folder)
             _bring_to_disk(folder)
             folder.rename(final)
@@ -105,8 +112,8 @@ def _free_version(out: Path) -> int:
     return 1 + max((int(p.name) for p in out.iterdir() if p.name.isdecimal()), default=0)
 
 
-def _write(trained, fields: dict, folder: Path) -> None:
-    served = ServedModel(trained, json.dumps(fields))
+def _write(trained, fields: dict, folder: Path, precision: str) -> None:
+    served = ServedModel(trained, json.dumps(fields), precision)
     # Saving the Keras model would write its variables under names that the session loader, the C++
     # server's, does not find. This module has no variables.
     tf.saved_model.save(served, str(folder), signatures=served.endpoints)

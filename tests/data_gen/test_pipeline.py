@@ -40,6 +40,19 @@ def test_any_start_gives_the_same_examples_as_the_whole(scenes):
     np.testing.assert_allclose(part[-1]["image"], eager["image"], atol=1e-6)
 
 
+def test_examples_rendered_at_the_same_time_have_the_bits_of_those_rendered_alone(scenes):
+    numbers = tf.data.Dataset.range(8)
+
+    def images(calls):
+        drawn = numbers.map(
+            lambda i: pipeline.example(KEY, i, scenes, 64), num_parallel_calls=calls
+        )
+        return [example["image"].numpy() for example in drawn]
+
+    for alone, together in zip(images(None), images(8), strict=True):
+        np.testing.assert_array_equal(alone, together)
+
+
 def test_shapes_ranges_and_epochs(scenes):
     drawn = list(pipeline.examples(5, range(14), scenes, 64))
     for example in drawn:

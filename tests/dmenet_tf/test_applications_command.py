@@ -219,7 +219,9 @@ def test_one_map_for_two_photos_is_refused(photo, tmp_path, capsys):
 def test_predicts_with_weights(photo, tmp_path, monkeypatch, capsys, options, seen):
     path, pixels, _ = photo
     network, opened = LeftIsSharp(), []
-    monkeypatch.setattr(backends, "open_local", lambda weights: opened.append(weights) or network)
+    monkeypatch.setattr(
+        backends, "open_local", lambda weights, *_: opened.append(weights) or network
+    )
     arguments = ("--weights", path.parent, "--format", "jpg", *options)
     assert run("magnify", path, tmp_path / "out", *arguments) == 0
     assert opened == [str(path.parent)] and network.seen == [(*seen, 3)]

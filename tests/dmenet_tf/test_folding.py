@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dmenet_tf.architecture import LEVELS
 from dmenet_tf.networks import build_blur_estimation, build_sharpness_calibration
 from dmenet_tf.networks.folding import fold
 from dmenet_tf.weights.published import published_names
@@ -83,6 +84,42 @@ def test_mixed_precision_model_folds_to_float32(model, rounding):
     images = np.random.default_rng(2).random((1, 32, 32, 3), np.float32)
     expected = model(images, training=False)["defocus"].numpy()
     np.testing.assert_allclose(fold(mixed)(images).numpy(), expected, rtol=0, atol=rounding)
+
+
+@pytest.mark.parametrize(("precision", "roundoff"), [("float16", 2.0**-11), ("bfloat16", 2.0**-8)])
+def test_in_16_bits_a_map_differs_by_what_the_format_rounds(model, precision, roundoff):
+    images = np.random.default_rng(1).random((2, 48, 80, 3), np.float32)
+    expected = fold(model)(tf.constant(images)).numpy()
+    actual = fold(model, precision)(tf.constant(images))
+    assert actual.dtype == tf.float32
+    # 0.01 is what a convolution folded or padded wrongly changes; rounding changes pixels apart
+    # from each other, so their mean is less by far than 40 layers' roundings one on top of another.
+    assert 0 < np.abs(actual - expected).mean() < 4 * roundoff
+
+
+def test_features_beyond_float16_are_no_obstacle_to_it():
+    """Features of the encoder as large as VGG19's, and a decoder that takes them in."""
+    model, factor = trained_looking(), 1e5
+    first = model.get_layer("conv1_1")
+    first.kernel.assign(first.kernel * factor)
+    for level, skip, _, _ in LEVELS:
+        layer = model.get_layer(f"level{level}_conv1")
+        kernel, own = np.array(layer.kernel), model.get_layer(skip).bias.shape[0]
+        # The deepest level takes the encoder's features alone, the others those of `skip`.
+        kernel[:, :, 0 if level == LEVELS[0][0] else -own :] /= factor
+        layer.kernel.assign(kernel)
+    images = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
+    encoder = keras.Model(model.input, model.get_layer("conv1_2").output)
+    assert np.max(encoder(images)) > np.finfo(np.float16).max
+    expected = fold(model)(tf.constant(images)).numpy()
+    actual = fold(model, "float16")(tf.constant(images)).numpy()
+    assert expected.std() > 0.02
+    assert np.abs(actual - expected).mean() < 4 * 2.0**-11
+
+
+def test_refuses_other_precisions(model):
+    with pytest.raises(ValueError, match="float16.*received 'float64'"):
+        fold(model, "float64")
 
 
 def test_saved_model_gives_the_same_map(model, folded, tmp_path):

@@ -21,7 +21,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
 @pytest.fixture
 def network(tmp_path, monkeypatch):
     network = LeftIsSharp()
-    monkeypatch.setattr(backends, "open_local", lambda weights: network)
+    monkeypatch.setattr(backends, "open_local", lambda weights, *_: network)
     (tmp_path / "weights.npz").touch()
     monkeypatch.chdir(tmp_path)
     return network

@@ -48,7 +48,7 @@ def loaded(weights):
 def quick(monkeypatch, loaded):
     """The command with a network that is traced already."""
 
-    monkeypatch.setattr(backends, "open_local", lambda weights: loaded.backend)
+    monkeypatch.setattr(backends, "open_local", lambda weights, *_: loaded.backend)
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_the_size_is_stated_and_is_what_the_model_recommends(
 ):
     advised = copy.copy(loaded.backend)
     advised.metadata = replace(advised.metadata, recommended_side=32)
-    monkeypatch.setattr(backends, "open_local", lambda weights: advised)
+    monkeypatch.setattr(backends, "open_local", lambda weights, *_: advised)
     save(tmp_path / "a.png", picture(32, 64))
     out = tmp_path / "out"
     command = [tmp_path / "a.png", "-o", out, "--weights", weights_file, "--write", "png16"]

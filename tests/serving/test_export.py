@@ -22,6 +22,8 @@ from serving.exporting import publishing
         (["--weights", ".", "--out", "o", "--version", "x"], 2, "invalid int"),
         (["--weights", ".", "-o", "o", "--version", "0"], 2, "from 1 to"),
         (["--weights", ".", "-o", "o", "--max-side", "7"], 2, "at least 16 px"),
+        (["--out", "o", "--precision", "float64"], 2, "invalid choice: 'float64'"),
+        (["--out", "o.onnx", "--precision", "float16"], 2, "an ONNX file is float32"),
         (["--weights", "nowhere", "--out", "o"], 1, "there is no nowhere"),
         (["--checkpoint", "nowhere", "-o", "o"], 1, "there is no nowhere"),
     ],
@@ -47,13 +49,13 @@ def test_the_options_reach_the_publisher_and_the_next_command_is_named(
     monkeypatch.setattr(load, "load_weights", lambda path, which: (path, which))
     out = tmp_path / "models" / "mine"
     options = ["--weights", str(tmp_path), "-o", str(out), "--version", "7", "--max-side", "320"]
-    assert export.main([*options, "--last"]) == 0
+    assert export.main([*options, "--last", "--precision", "bfloat16"]) == 0
     assert export.main(options[:4]) == 0
     assert export.main(options[2:4]) == 0
     assert received == [
-        ((tmp_path, checkpoints.LATEST), out, 7, 320),
-        ((tmp_path, checkpoints.BEST), out, None, None),
-        ((SHIPPED, checkpoints.BEST), out, None, None),
+        ((tmp_path, checkpoints.LATEST), out, 7, 320, "bfloat16"),
+        ((tmp_path, checkpoints.BEST), out, None, None, "float32"),
+        ((SHIPPED, checkpoints.BEST), out, None, None, "float32"),
     ]
     printed = capsys.readouterr().out
     assert f"next: dmenet serve --models {out.parent}\n" in printed

@@ -34,7 +34,7 @@ def quick(monkeypatch):
     """Publishing without the graph; what the graph would say about the model, of each."""
     written = []
 
-    def write(trained, fields, folder):
+    def write(trained, fields, folder, precision):
         written.append(fields)
         (folder / "assets.extra").mkdir()
 
@@ -87,13 +87,26 @@ def test_a_mismatch_publishes_nothing(tmp_path, exported, monkeypatch):
     kernel = other.model.get_layer("conv1_1").kernel
     kernel.assign(1.05 * np.asarray(kernel))
 
-    def write(trained, fields, into):
+    def write(trained, fields, into, precision):
         shutil.copytree(folder, into, dirs_exist_ok=True)
 
     monkeypatch.setattr(publishing, "_write", write)
     with pytest.raises(publishing.PublishError, match="must answer as the Keras model"):
         publishing.publish(other, tmp_path / "dmenet")
     assert list((tmp_path / "dmenet").iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_model_of_16_bits_is_compared_as_one(tmp_path, precision):
+    """The graph is really of the format: as float32 its differences would not pass."""
+    calm = trained_model()
+    last = calm.model.get_layer("final_conv3")
+    last.kernel.assign(0.05 * np.asarray(last.kernel))  # else the sigmoid makes steps of noise
+    folder = publishing.publish(calm, tmp_path / "dmenet", precision=precision)
+    about = json.loads((folder / contract.METADATA_FILE).read_text())
+    assert about["precision"] == precision
+    float32, own = (verification.rounding(calm, p)["defocus"] for p in ("float32", precision))
+    assert float32 < about["verification"]["defocus"] <= own < 0.5
 
 
 def test_weights_that_are_not_finite_are_not_published(tmp_path):
@@ -113,7 +126,7 @@ def test_a_killed_export_leaves_nothing_that_a_server_sees(tmp_path, trained, qu
         import sys, time, types
         from pathlib import Path
         from serving.exporting import publishing
-        def write(trained, fields, folder):
+        def write(trained, fields, folder, precision):
             (folder / "saved_model.pb").write_bytes(b"half")
             print("writing", flush=True)
             time.sleep(60)
