@@ -15,10 +15,10 @@ from playwright.sync_api import sync_playwright
 import dmenet_tf
 from data_gen.io.atomic import write_atomic
 from serving import page
-from serving.web.controls import EXAMPLES
+from serving.web.examples import examples
 
 OUT = Path(__file__).with_name("page.png")
-EXAMPLE = list(EXAMPLES).index("chelsea")  # by Stefan van der Walt, CC0
+EXAMPLE = list(examples()).index("chelsea")  # by Stefan van der Walt, CC0
 WIDTH_PX, LONGEST_BYTES = 1280, 400_000
 POINTED_AT = (0.88, 0.66)  # shares of the map's width and height
 

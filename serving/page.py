@@ -67,14 +67,19 @@ def build(estimator, max_side: int | None = None):
                 photo, gallery, side = controls.inputs(max_side)
             with gr.Column(scale=3, min_width=300):
                 viewer, words = controls.viewer()
-                with gr.Row(visible=False) as results:
-                    shown = controls.results()
+                with gr.Column(visible=False) as results:
+                    with gr.Row():
+                        look = controls.look()
+                    compared_with, slider = controls.comparison()
+                    with gr.Row():
+                        shown = controls.results()
                     tinted, make, files, cut, rule, threshold, magnified, factor = shown
 
         def pick(event: gr.SelectData):
             return controls.example_path(event.index), None
 
-        opened = [analysis, viewer, words, threshold, tinted, cut, magnified, results, files]
+        opened = [analysis, viewer, words, compared_with, slider, threshold, tinted, cut, magnified]
+        opened += [results, files]
         chosen = (
             photo.upload(lambda path: path, photo, source, api_visibility="private"),
             gallery.select(pick, None, [source, photo], api_visibility="private"),
@@ -83,9 +88,10 @@ def build(estimator, max_side: int | None = None):
         for event in chosen:
             done = event.success(
                 actions.open,
-                [source, side, rule, factor],
+                [source, side, rule, factor, *look],
                 opened,
                 show_progress_on=[viewer],
+                trigger_mode="always_last",  # what is chosen meanwhile comes next
                 api_visibility="private",
                 concurrency_id="map",  # one photo at a time, whichever way it was chosen
             )
@@ -106,14 +112,40 @@ def build(estimator, max_side: int | None = None):
         )
         factor.input(
             actions.magnify,
-            [analysis, factor],
-            magnified,
+            [analysis, factor, compared_with],
+            [magnified, slider],
+            show_progress_on=[magnified],
             trigger_mode="always_last",
             api_visibility="private",
         )
-        magnified.select(actions.focus, [analysis, factor], magnified, api_visibility="private")
+        magnified.select(
+            actions.focus,
+            [analysis, factor, compared_with],
+            [magnified, slider],
+            show_progress_on=[magnified],
+            api_visibility="private",
+        )
+        gr.on(
+            [control.input for control in look],
+            actions.colour,
+            [analysis, compared_with, *look],
+            [look[-1], viewer, slider, tinted, files],
+            show_progress="hidden",
+            trigger_mode="always_last",
+            api_visibility="private",
+        )
+        compared_with.input(
+            actions.compare,
+            [analysis, compared_with, magnified, *look],
+            slider,
+            api_visibility="private",
+        )
         make.click(
-            actions.files, analysis, files, show_progress_on=[files], api_visibility="private"
+            actions.files,
+            [analysis, *look],
+            files,
+            show_progress_on=[files],
+            api_visibility="private",
         )
     return page
 

@@ -149,7 +149,7 @@ class Predictor:
         # A server is not asked for its model where the size is given.
         side = resolved_side(None, self.metadata) if max_side is None else max_side or None
         scale = scale_to(side, *image.shape[:2])
-        seen = image if scale == 1.0 else _reduced(image, scale)
+        seen = reduced(image, scale)
         labels, model = self._labels(seen)
         if max_side is None and resolved_side(None, model) != side:
             raise ModelChanged(f"a model of another recommended size, {model.model}, came")
@@ -215,8 +215,17 @@ def scale_to(side: int | None, height: int, width: int) -> float:
     return 1.0 if side is None else min(1.0, side / max(height, width))
 
 
-def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+def reduced_size(shape, scale: float) -> tuple[int, int]:
+    """Height and width of a picture of this shape, reduced by `scale`: at least one pixel each."""
+    height, width = (max(1, round(side * scale)) for side in shape[:2])
+    return height, width
+
+
+def reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """A picture [H, W, ...], averaged down by `scale`, at most 1."""
+    height, width = reduced_size(image.shape, scale)
+    if (height, width) == image.shape[:2]:
+        return image
     # Averages over each pixel's footprint: no aliasing, which would look sharp.
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
