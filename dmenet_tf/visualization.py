@@ -177,24 +177,32 @@ def _scale(height: int, colours: ColourRange) -> tuple[np.ndarray, tuple[int, in
 
 # --- panels of several examples ----------------------------------------------------------------
 
-HEADER_PX, CELL_GAP_PX = 20, 4
+HEADER_PX, CELL_GAP_PX = 22, 4
+CELL_MIN_WIDTH_PX = 150  # the longest heading fits; smaller pictures are enlarged
+_HEADING_PX = 13
 
 
 def panel(image, predicted, truth=None, sharpness=None) -> np.ndarray:
     """A row per example, columns input, prediction, and truth and S's output where given.
 
-    `sharpness` is S's output as a probability of blur, shown in grey, white = blurred. Returns
-    uint8 RGB, [HEADER_PX + B * (H + CELL_GAP_PX), columns * (W + CELL_GAP_PX), 3].
+    `sharpness` is S's output as a probability of blur, shown in grey, white = blurred. Each pixel
+    becomes k x k, the least k by which W reaches CELL_MIN_WIDTH_PX. To the right is the scale of
+    the colours, sigma of 0 .. 7 px. Returns uint8 RGB, [HEADER_PX + B * (k * H + CELL_GAP_PX),
+    columns * (k * W + CELL_GAP_PX) + scale, 3], and white below where that is lower than a scale.
     """
-    columns = []
+    columns, font = [], ImageFont.load_default(_HEADING_PX)
     for title, pictures in _columns(image, predicted, truth, sharpness).items():
+        times = -(-CELL_MIN_WIDTH_PX // pictures.shape[2])
+        pictures = pictures.repeat(times, axis=1).repeat(times, axis=2)
         gap = (0, CELL_GAP_PX)
         pictures = np.pad(pictures, ((0, 0), gap, gap, (0, 0)), constant_values=255)
-        header = np.zeros((HEADER_PX, pictures.shape[2], 3), np.uint8)
-        baseline = (3, HEADER_PX - 6)
-        cv2.putText(header, title, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255))
-        columns.append(np.concatenate([header, *pictures]))
-    return np.concatenate(columns, axis=1)
+        header = Image.new("RGB", (pictures.shape[2], HEADER_PX))
+        ImageDraw.Draw(header).text((3, HEADER_PX // 2), title, "white", font, anchor="lm")
+        columns.append(np.concatenate([np.asarray(header), *pictures]))
+    picture = np.concatenate(columns, axis=1)
+    missing = max(0, SCALE_MIN_HEIGHT_PX - len(picture))
+    picture = np.pad(picture, ((0, missing), (0, 0), (0, 0)), constant_values=255)
+    return with_scale(picture, ColourRange(0.0, optics.SIGMA_MAX_PX))
 
 
 def save_panel(path, image, predicted, truth=None) -> None:

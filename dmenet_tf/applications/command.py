@@ -23,12 +23,13 @@ from data_gen.io.errors import DataFileError
 from data_gen.io.images import encode_png, read_bytes
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
+from data_gen.progress import progress
 from dmenet_tf.applications.planes import follow_edges, sharp_level, without_floor
 from dmenet_tf.applications.registry import APPLICATIONS, camera
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
-from dmenet_tf.prediction.folders import ReadAhead, note, too_long
+from dmenet_tf.prediction.folders import FEW, ReadAhead, note, tiles_of, too_long
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.predictor import Predictor, check_max_side
 from dmenet_tf.prediction.summaries import is_output, output_path
@@ -149,7 +150,7 @@ def run(options) -> int:
     skipped = 0
     with (
         ReadAhead(int(options.max_pixels * 1e6)) as reader,
-        tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar,
+        progress(total=len(photos), unit="photo", least=FEW, leave=False) as bar,
     ):
         for photo, image in reader.each(photos):
             try:
@@ -194,7 +195,12 @@ def _predicted(options):
     predictor = Predictor(backends.open_local(options.weights))
     if predictor.metadata.licence:
         print(f"note: {predictor.metadata.licence}", file=sys.stderr)
-    return lambda _, image: predictor.sigma_px(image, max_side=options.max_side)
+
+    def predict(photo, image):
+        predictor.progress = tiles_of(photo)
+        return predictor.sigma_px(image, max_side=options.max_side)
+
+    return predict
 
 
 def _stored(options, photos):

@@ -7,7 +7,8 @@ which labels a part: the network on this machine (`dmenet_tf.prediction.local`) 
 """
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -24,6 +25,7 @@ from dmenet_tf.prediction.upsampling import (
 )
 
 TileSide = int | Literal["auto"]
+_MANY_TILES = 10  # of which the progress is worth showing
 _ONE_MODEL_TRIES = 3  # a photo whose parts met a new model is predicted again
 
 
@@ -96,7 +98,12 @@ class Predictor:
     is brought back to full size along the photo's edges. 0 is full size; None is the size that the
     model recommends, or full size where it recommends none. Blur below a pixel of the reduced photo
     cannot be told from none.
+
+    `progress`: `progress(tiles, total=)` wraps the tiles of a photo of many, as tqdm does; none are
+    shown where it is None.
     """
+
+    progress: Callable[..., Iterable] | None = None
 
     def __init__(self, backend: Backend, *, tile: TileSide = "auto"):
         check_tile(tile)
@@ -171,14 +178,15 @@ class Predictor:
         side = self.backend.tile_side(height, width, self.tile)
         labels = np.empty((height, width), np.float32)
         model: Metadata | None = None
-        for rows in tiling.tiles(height, side):
-            for columns in tiling.tiles(width, side):
-                part = padded[rows.start : rows.stop, columns.start : columns.stop]
-                predicted, made_by = self.backend.labels(part)
-                if model not in (None, made_by):
-                    raise ModelChanged(f"model {model.model} was replaced by {made_by.model}")
-                model = made_by
-                labels[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
+        tiles = list(itertools.product(tiling.tiles(height, side), tiling.tiles(width, side)))
+        shown = self.progress is not None and len(tiles) >= _MANY_TILES
+        for rows, columns in self.progress(tiles, total=len(tiles)) if shown else tiles:
+            part = padded[rows.start : rows.stop, columns.start : columns.stop]
+            predicted, made_by = self.backend.labels(part)
+            if model not in (None, made_by):
+                raise ModelChanged(f"model {model.model} was replaced by {made_by.model}")
+            model = made_by
+            labels[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
         assert model is not None  # there is at least one tile
         return labels[: image.shape[0], : image.shape[1]], model
 

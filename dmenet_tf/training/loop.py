@@ -26,6 +26,7 @@ from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 
 IMAGES_SHOWN = 6
+FEW_STEPS = 100  # fewer prove nothing about a model
 TOTALS = ("L_g", "L_d")
 SKIPPED_FILE = "skipped.txt"  # photos that could not be read, one a line
 
@@ -54,6 +55,7 @@ class Loop:
             with Elements(batches.take(self.config.training.steps - start)) as elements:
                 predicted, figures = self._steps(elements, start)
             self._finish(predicted, figures)
+            self.monitor.log_end()
         except KeyboardInterrupt:
             # Between the two, the trainer's own counter says which updates were completed.
             self._check_weights()
@@ -89,6 +91,8 @@ class Loop:
                 predicted, figures = self._validate(step, group[-1])
             if save:
                 self.checkpoints.save()
+            if self._shows_weights(step):
+                self.monitor.log_histograms(step, self._weights())
         return predicted, figures
 
     def _due(self, step: int) -> tuple[bool, bool, bool]:
@@ -100,7 +104,22 @@ class Loop:
 
     def _has_to_do(self, step: int) -> bool:
         pretrained = step == self.config.training.pretrain_steps
-        return any(self._due(step)) or pretrained or self._profile.at(step)
+        profiled = self._profile.at(step)
+        return any(self._due(step)) or pretrained or profiled or self._shows_weights(step)
+
+    def _shows_weights(self, step: int) -> bool:
+        every = self.config.training.histograms
+        return every > 0 and (step % every == 0 or step == self.config.training.steps)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        """What the networks learn, {network/layer/variable: values}."""
+        networks = self.trainer.networks._asdict().items()
+        return {
+            f"{name}/{getattr(variable, 'path', variable.name)}": variable.numpy()  # Keras 3, 2
+            for name, network in networks
+            if network is not None
+            for variable in network.trainable_weights
+        }
 
     def _check_weights(self) -> None:
         step = int(self.trainer.step)
@@ -162,6 +181,8 @@ class Loop:
             predicted = validation.predict(model)
             figures = validation.measure(model, predicted) | figures
         self.monitor.log_validation(step, figures)
+        if validation.counts is not None:
+            self.monitor.log_precision_recall(step, validation.counts)
         self.checkpoints.save_if_best(validation.error(figures, self.config.training.best_by))
         shown = slice(IMAGES_SHOWN)
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
@@ -202,9 +223,14 @@ class Loop:
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
         save_panel(picture, validation.images[shown], *maps)
         write_npy(self.run_dir / "maps.npy", predicted)
-        share = figures["mse_of_constant"]
+        share = figures["mse_ratio_to_constant"]
         if self.skipped:
             print(f"unreadable photos that were skipped: {len(self.skipped)}, {self._skipped_file}")
+        if self.config.training.steps < FEW_STEPS:
+            print(
+                f"{self.config.training.steps} steps show that everything runs, and nothing about "
+                "the maps: training takes thousands"
+            )
         print(
             f"held-out MSE {figures['mse']:.5f}, {share:.1%} of the best constant map's "
             f"{validation.constant_mse:.5f}\n"
