@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from data_gen import optics
 from data_gen.curation import card, card_statistics, entry_points
 from data_gen.dataset import folders, manifest, records, shards
-from dmenet_tf.prediction.sharpness import sharp_below_px
-from dmenet_tf.prediction.summaries import measure
 
 # COC of 0, 0.5, 1 and 28 px: three of four pixels are sharp, as sigma is below 1 px below 4 px.
 COC_PX = np.array([[0.0, 0.5], [1.0, 28.0]], np.float32)
@@ -96,8 +95,7 @@ def test_sharp_is_what_summaries_of_maps_call_sharp(tmp_path):
     folders.write_folder_example(tmp_path, "x", image, sigma_px, "paper")
     stored = card.open_dataset(tmp_path, "paper")
     (row,) = card_statistics.collect(stored, {}).rows
-    figures = measure(sigma_px, sharp_below_px(scale=1.0))
-    assert row.sharp_share == figures["share_sharp"] == np.mean(sigma_px < 1)
+    assert row.sharp_share == np.mean(sigma_px < optics.SHARP_BELOW_PX)
 
 
 def test_options_are_printed_as_they_are_typed_beside_the_data(tmp_path, capsys):
