@@ -19,9 +19,9 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from data_gen.exit_codes import FAILED, OK, USAGE
+from data_gen.exit_codes import FAILED, OK
 from data_gen.installation import not_installed
-from dmenet_tf import environment
+from dmenet_tf import console, environment
 from dmenet_tf.console import Parser, UsageError
 from serving import backend
 
@@ -218,6 +218,10 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
+    return console.run(lambda: _checked(argv))
+
+
+def _checked(argv) -> int:
     try:
         options = build_parser().parse_args(argv)
         if options.max_side is not None and options.max_side != 0 and options.max_side < 16:
@@ -227,13 +231,8 @@ def main(argv=None) -> int:
         return run(options)
     except KeyboardInterrupt:
         return OK  # it is how the page ends
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
     except ImportError as error:
         print(f"error: {not_installed('the page', error, 'demo')}", file=sys.stderr)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
     return FAILED
 
 
