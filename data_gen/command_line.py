@@ -2,6 +2,8 @@
 
 import argparse
 import difflib
+import os
+import select
 import sys
 import warnings
 from collections.abc import Callable
@@ -72,10 +74,53 @@ def unknown_name(kind: str, name: str, known: list[str], prog: str) -> str:
 
 
 def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """Returns the exit code of `work()`; errors that a user can fix become one line on stderr."""
+    """Returns the exit code of `work()`; errors that a user can fix become one line on stderr.
+
+    Standard output that nobody reads any more, as after `| head -1`, ends the work without a word.
+    """
+    try:
+        return _flushed(_run(work, interrupted))
+    except SystemExit:
+        _flushed(exit_codes.OK)
+        raise
+
+
+def _flushed(code: int) -> int:
+    """Writes what waits for standard output, which Python would do at its end, with a traceback."""
+    if sys.stdout is None:  # it was closed before the start
+        return code
+    try:
+        sys.stdout.flush()
+        return code
+    except OSError as error:
+        _to_nowhere()
+        if isinstance(error, BrokenPipeError):  # the reader has what it wanted
+            return exit_codes.BROKEN_PIPE
+        print(f"error: standard output: {error}", file=sys.stderr)
+        return exit_codes.FAILED
+
+
+def _nobody_reads() -> bool:
+    """Whether it is standard output whose other end was closed, and not another pipe."""
+    try:
+        poll = select.poll()  # not on Windows
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _to_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(work, interrupted) -> int:
     try:
         return work()
     except (OSError, ValueError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            _to_nowhere()
+            return exit_codes.BROKEN_PIPE
         print(f"error: {error}", file=sys.stderr)
         return exit_codes.FAILED
     except KeyboardInterrupt:

@@ -22,6 +22,8 @@ import numpy as np
 C_MAX_PX = 28.0
 COC_PER_SIGMA = 4.0
 SIGMA_MAX_PX = C_MAX_PX / COC_PER_SIGMA
+# Blur with a smaller sigma, in pixels that a network sees, counts as none.
+SHARP_BELOW_PX = 1.0
 SENSOR_WIDTH_MM = 36.0  # of the full frame
 
 # The names of `ENCODINGS`, for options; "auto": as stated by the files, or detected from values.

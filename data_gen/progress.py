@@ -9,15 +9,17 @@ from tqdm import tqdm
 _TENTHS = 10
 
 
-def progress(items: Iterable | None = None, desc: str = "", unit: str = "", **options):
+def progress(
+    items: Iterable | None = None, desc: str = "", unit: str = "", least: int = 1, **options
+):
     """What `tqdm` gives on a terminal; elsewhere `Lines`, as carriage returns have no place there.
 
-    items: what is iterated over, or None for `update`; options: tqdm's, of which a log needs
-    `total` and `initial`.
+    items: what is iterated over, or None for `update`; least: a log has no line about fewer items;
+    options: tqdm's, of which a log needs `total` and `initial`.
     """
     if sys.stderr.isatty():
         return tqdm(items, desc=desc or None, unit=unit or "it", **options)
-    return Lines(items, desc, unit, options.get("total"), options.get("initial", 0))
+    return Lines(items, desc, unit, options.get("total"), options.get("initial", 0), least)
 
 
 class Lines:
@@ -26,10 +28,14 @@ class Lines:
     "reading: 40 of 80 images, 50%, 12 s"; without a total, nothing is written.
     """
 
-    def __init__(self, items, desc: str, unit: str, total: int | None, initial: int = 0):
+    def __init__(
+        self, items, desc: str, unit: str, total: int | None, initial: int = 0, least: int = 1
+    ):
         self._items, self._desc = items, f"{desc}: " if desc else ""
         self._unit = f" {unit}s" if unit else ""
         self._total = len(items) if total is None and hasattr(items, "__len__") else total
+        if self._total is not None and self._total < least:
+            self._total = None
         self.n, self._started = initial, time.monotonic()
         # What a continued job had done before is not told again.
         self._told = self._tenths()
@@ -50,6 +56,9 @@ class Lines:
             file=sys.stderr,
             flush=True,
         )
+
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
+        """What a bar shows beside its figures; a log does without."""
 
     def close(self) -> None:
         """There is nothing to clear."""

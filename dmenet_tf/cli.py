@@ -11,15 +11,14 @@ import argparse
 import difflib
 import functools
 import importlib.metadata
-import os
 import sys
 
+from data_gen.command_line import run
 from data_gen.commands import GROUP, Command
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.exit_codes import FAILED, OK, USAGE
 from data_gen.installation import DISTRIBUTION, install_command, not_installed
 from dmenet_tf.completion import SHELLS
 
-EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells count
 COMPLETION = "completion"  # defined here, since it needs all other commands
 
 EPILOG = """\
@@ -36,17 +35,7 @@ examples:
 def main(argv=None) -> int:
     """Command line; returns the exit code. No traceback for an interrupt or a closed pipe."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    try:
-        code = _dispatch(argv)
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+    return run(lambda: _dispatch(argv))
 
 
 def _dispatch(argv: list[str]) -> int:

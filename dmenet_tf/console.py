@@ -42,8 +42,15 @@ class UsageError(ValueError):
     """The command line is wrong: exit code `data_gen.exit_codes.USAGE`."""
 
 
-def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """`data_gen.command_line.run`, and the exit code `USAGE` after a `UsageError`."""
+def run(
+    work: Callable[[], int],
+    interrupted: str = "interrupted",
+    errors: tuple[type[Exception], ...] = (),
+) -> int:
+    """`data_gen.command_line.run`, and the exit code `USAGE` after a `UsageError`.
+
+    errors: of more types, which state in one line what can be done.
+    """
 
     def checked():
         try:
@@ -51,6 +58,9 @@ def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
             return exit_codes.USAGE
+        except errors as error:
+            print(f"error: {error}", file=sys.stderr)
+            return exit_codes.FAILED
 
     return command_line.run(checked, interrupted)
 

@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
+from data_gen.exit_codes import INTERRUPTED, OK
 from data_gen.optics import EncodingOrAuto
 from dmenet_tf import environment
 from dmenet_tf.architecture import SIZE_MULTIPLE
-from dmenet_tf.console import Parser, UsageError, note
+from dmenet_tf.console import Parser, UsageError, note, run
 from dmenet_tf.evaluation.opening import SEED, SampleOptions
 from dmenet_tf.evaluation.protocols import PROTOCOLS
 from dmenet_tf.evaluation.specification import Protocol
@@ -35,20 +35,20 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
     argv = sys.argv[1:] if argv is None else argv
-    options = None
+    return run(lambda: _checked(argv))
+
+
+def _checked(argv) -> int:
+    options = build_parser().parse_args(argv)
+    options.out = options.out or Path("evaluation", options.protocol)
+    check(options)
     try:
-        options = build_parser().parse_args(argv)
-        options.out = options.out or Path("evaluation", options.protocol)
-        check(options)
         evaluate(options, shlex.join(["dmenet", "evaluate", *argv]))
-        return OK
-    except (OSError, ValueError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
-        kept = f"; the same command continues from {options.out}/cache" if options else ""
-        print(f"\ninterrupted{kept}", file=sys.stderr)
+        cache = options.out / "cache"
+        print(f"\ninterrupted; the same command continues from {cache}", file=sys.stderr)
         return INTERRUPTED
+    return OK
 
 
 def build_parser() -> argparse.ArgumentParser:

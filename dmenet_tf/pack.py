@@ -15,7 +15,7 @@ from pathlib import Path
 from data_gen.exit_codes import OK
 from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
 from dmenet_tf.environment import prepare
-from dmenet_tf.weights.shipped import named
+from dmenet_tf.weights.shipped import existing
 
 SUFFIX = ".npz"
 
@@ -60,12 +60,7 @@ def _parse(argv) -> argparse.Namespace:
 
 
 def _pack(options) -> int:
-    paths = [named(path) for path in options.weights]
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(
-                f"--weights must be a run's folder or an .npz; there is no {path}"
-            )
+    paths = [existing(path) for path in options.weights]
     with quiet_native_stderr():
         from dmenet_tf.weights.checkpoints import BEST, LATEST
         from dmenet_tf.weights.load import load_weights, mean_of_weights, save_weights

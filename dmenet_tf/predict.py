@@ -11,15 +11,14 @@ import signal
 import sys
 from pathlib import Path
 
-from data_gen.exit_codes import FAILED, INTERRUPTED, USAGE
 from data_gen.io.photos import MAX_PIXELS
 from dmenet_tf.architecture import INFERENCE_PRECISIONS
-from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.console import Parser, UsageError, run
 from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.sharpness import SHARP_BELOW_PX
 from dmenet_tf.prediction.summaries import SUFFIXES
-from dmenet_tf.weights.shipped import named, shipped_weights
+from dmenet_tf.weights.shipped import existing, shipped_weights
 
 # TensorFlow takes seconds to import: `--help` and wrong options must not wait for it. Modules that
 # need it are imported where they are used.
@@ -120,18 +119,11 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     prepare()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
-    try:
-        options = build_parser().parse_args(argv)
-        return predict(options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except (ImportError, OSError, ValueError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    return run(
+        lambda: predict(build_parser().parse_args(argv)),
+        "interrupted; the same command continues",
+        (ImportError,),
+    )
 
 
 def predict(options) -> int:
@@ -227,11 +219,8 @@ def _check(options) -> None:
     for name in options.server_options:
         if getattr(options, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} goes with --server, not with --weights")
-    if options.weights and not named(options.weights).exists():
-        raise FileNotFoundError(
-            f"--weights must be a run's folder or an .npz; there is no {options.weights} "
-            "(dmenet train --preset demo --run runs/demo makes one)"
-        )
+    if options.weights:
+        existing(options.weights)
 
 
 if __name__ == "__main__":

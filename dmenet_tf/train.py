@@ -16,10 +16,11 @@ from pathlib import Path
 import tyro
 
 from data_gen import command_line
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
+from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED
 from dmenet_tf import config_file as configuration
+from dmenet_tf import console
 from dmenet_tf.config import Config
-from dmenet_tf.console import Parser, UsageError
+from dmenet_tf.console import Parser
 from dmenet_tf.environment import prepare
 from dmenet_tf.presets import PRESETS
 
@@ -81,15 +82,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     prepare()
-    try:
+
+    def work():
         parsed = parse(sys.argv[1:] if argv is None else argv)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    return OK if parsed is None else _train(*parsed)
+        return OK if parsed is None else _train(*parsed)
+
+    return console.run(work)
 
 
 def parse(argv: list[str]) -> tuple[Path, bool, Config] | None:
@@ -146,7 +144,7 @@ def _train(run: Path, resume: bool, config: Config) -> int:
             file=sys.stderr,
         )
         return FAILED
-    except (OSError, ValueError, StoppedError) as error:
+    except StoppedError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -18,17 +18,24 @@ from data_gen import optics
 from data_gen.io.atomic import write_atomic
 from data_gen.io.pixels import to_uint8
 
-# NaN gets a colour that is not in the map: it must not pass for sharp.
-COLOURS = matplotlib.colormaps["inferno"].with_extremes(bad="cyan")
+# To choose from, by Matplotlib's names: dark to bright, even to the eye, and different at each of
+# `COLOUR_STEPS` steps, so that files are read back. NaN gets a colour that is in none of them: it
+# must not pass for sharp.
+INFERNO = "inferno"
+COLOUR_MAPS = {
+    name: matplotlib.colormaps[name].with_extremes(bad="cyan")
+    for name in (INFERNO, "magma", "plasma", "bone")
+}
+COLOURS = COLOUR_MAPS[INFERNO]
 
 
-def colour_map(share) -> np.ndarray:
+def colour_map(share, name: str = INFERNO) -> np.ndarray:
     """Values of any shape -> uint8 RGB, [..., 3]: 0 black (sharp) to 1 bright yellow.
 
-    Values beyond [0, 1] take the end's colour, and NaN is cyan.
+    name: of `COLOUR_MAPS`. Values beyond [0, 1] take the end's colour, and NaN is cyan.
     """
     # Of a single number, Matplotlib would return a tuple.
-    return COLOURS(np.asarray(share, np.float32)[None], bytes=True)[0, ..., :3]
+    return COLOUR_MAPS[name](np.asarray(share, np.float32)[None], bytes=True)[0, ..., :3]
 
 
 # A map alone is written as indices into a palette, in a third of the time and bytes of RGB. Beside
@@ -36,9 +43,9 @@ def colour_map(share) -> np.ndarray:
 COLOUR_STEPS, GREY_STEPS = 240, 16
 
 
-def palette() -> np.ndarray:
+def palette(name: str = INFERNO) -> np.ndarray:
     """The colours of `indexed`, and the greys: uint8 [COLOUR_STEPS + GREY_STEPS, 3]."""
-    colours = colour_map((np.arange(COLOUR_STEPS) + 0.5) / COLOUR_STEPS)
+    colours = colour_map((np.arange(COLOUR_STEPS) + 0.5) / COLOUR_STEPS, name)
     greys = np.rint(np.linspace(0, 255, GREY_STEPS)).astype(np.uint8)
     return np.concatenate([colours, np.repeat(greys[:, None], 3, axis=1)])
 
@@ -95,12 +102,12 @@ SCALE_MIN_HEIGHT_PX = 64  # below, its numbers could not be read
 UNIT = ("sigma", "in px")
 
 
-def overlay(image: np.ndarray, share: np.ndarray) -> np.ndarray:
+def overlay(image: np.ndarray, share: np.ndarray, name: str = INFERNO) -> np.ndarray:
     """The photo in grey, tinted with the map's colours the more it is blurred: uint8 [H, W, 3]."""
     light = cv2.cvtColor(cv2.cvtColor(to_uint8(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     # Black, the colour of sharp pixels, would only hide them.
     opacity = TINT * np.sqrt(np.clip(share, 0.0, 1.0)).astype(np.float32)
-    return cv2.blendLinear(light, colour_map(share), 1 - opacity, opacity)
+    return cv2.blendLinear(light, colour_map(share, name), 1 - opacity, opacity)
 
 
 def side_by_side(image: np.ndarray, sigma_px: np.ndarray, colours: ColourRange) -> np.ndarray:
@@ -170,24 +177,32 @@ def _scale(height: int, colours: ColourRange) -> tuple[np.ndarray, tuple[int, in
 
 # --- panels of several examples ----------------------------------------------------------------
 
-HEADER_PX, CELL_GAP_PX = 20, 4
+HEADER_PX, CELL_GAP_PX = 22, 4
+CELL_MIN_WIDTH_PX = 150  # the longest heading fits; smaller pictures are enlarged
+_HEADING_PX = 13
 
 
 def panel(image, predicted, truth=None, sharpness=None) -> np.ndarray:
     """A row per example, columns input, prediction, and truth and S's output where given.
 
-    `sharpness` is S's output as a probability of blur, shown in grey, white = blurred. Returns
-    uint8 RGB, [HEADER_PX + B * (H + CELL_GAP_PX), columns * (W + CELL_GAP_PX), 3].
+    `sharpness` is S's output as a probability of blur, shown in grey, white = blurred. Each pixel
+    becomes k x k, the least k by which W reaches CELL_MIN_WIDTH_PX. To the right is the scale of
+    the colours, sigma of 0 .. 7 px. Returns uint8 RGB, [HEADER_PX + B * (k * H + CELL_GAP_PX),
+    columns * (k * W + CELL_GAP_PX) + scale, 3], and white below where that is lower than a scale.
     """
-    columns = []
+    columns, font = [], ImageFont.load_default(_HEADING_PX)
     for title, pictures in _columns(image, predicted, truth, sharpness).items():
+        times = -(-CELL_MIN_WIDTH_PX // pictures.shape[2])
+        pictures = pictures.repeat(times, axis=1).repeat(times, axis=2)
         gap = (0, CELL_GAP_PX)
         pictures = np.pad(pictures, ((0, 0), gap, gap, (0, 0)), constant_values=255)
-        header = np.zeros((HEADER_PX, pictures.shape[2], 3), np.uint8)
-        baseline = (3, HEADER_PX - 6)
-        cv2.putText(header, title, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255))
-        columns.append(np.concatenate([header, *pictures]))
-    return np.concatenate(columns, axis=1)
+        header = Image.new("RGB", (pictures.shape[2], HEADER_PX))
+        ImageDraw.Draw(header).text((3, HEADER_PX // 2), title, "white", font, anchor="lm")
+        columns.append(np.concatenate([np.asarray(header), *pictures]))
+    picture = np.concatenate(columns, axis=1)
+    missing = max(0, SCALE_MIN_HEIGHT_PX - len(picture))
+    picture = np.pad(picture, ((0, missing), (0, 0), (0, 0)), constant_values=255)
+    return with_scale(picture, ColourRange(0.0, optics.SIGMA_MAX_PX))
 
 
 def save_panel(path, image, predicted, truth=None) -> None:

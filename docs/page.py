@@ -15,11 +15,11 @@ from playwright.sync_api import sync_playwright
 import dmenet_tf
 from data_gen.io.atomic import write_atomic
 from serving import page
-from serving.web.controls import EXAMPLES
+from serving.web.examples import examples
 
 OUT = Path(__file__).with_name("page.png")
-EXAMPLE = list(EXAMPLES).index("chelsea")  # by Stefan van der Walt, CC0
-WIDTH_PX, LONGEST_BYTES = 1280, 400_000
+EXAMPLE = list(examples()).index("chelsea")  # by Stefan van der Walt, CC0
+WIDTH_PX, SCALE, LONGEST_BYTES = 1280, 0.8, 400_000
 POINTED_AT = (0.88, 0.66)  # shares of the map's width and height
 
 
@@ -51,6 +51,7 @@ def draw(address):
         picture = Image.open(io.BytesIO(tab.screenshot(full_page=True)))
         browser.close()
     picture = picture.convert("RGB")
+    picture = picture.resize([round(SCALE * side) for side in picture.size])
     # 256 colours, dithered: half the size, and the map's colours without steps.
     palette = picture.quantize(256, Image.Quantize.MEDIANCUT)
     picture = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

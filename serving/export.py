@@ -18,7 +18,7 @@ from data_gen.installation import not_installed
 from dmenet_tf import environment
 from dmenet_tf.architecture import INFERENCE_PRECISIONS
 from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
-from dmenet_tf.weights.shipped import named, shipped_weights
+from dmenet_tf.weights.shipped import existing, shipped_weights
 from serving import contract
 from serving.exporting.checks import check_side, check_version
 
@@ -63,12 +63,7 @@ def main(argv=None) -> int:
 
 
 def _checked_export(options) -> int:
-    weights = named(options.weights or shipped_weights())
-    if not weights.exists():
-        raise FileNotFoundError(
-            f"--weights must be a run's folder or an .npz; there is no {weights} "
-            "(dmenet train --preset demo makes runs/demo)"
-        )
+    weights = existing(options.weights or shipped_weights())
     try:
         _export(options, weights)
     except ImportError as error:

@@ -19,9 +19,9 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from data_gen.exit_codes import FAILED, OK, USAGE
+from data_gen.exit_codes import FAILED, OK
 from data_gen.installation import not_installed
-from dmenet_tf import environment
+from dmenet_tf import console, environment
 from dmenet_tf.console import Parser, UsageError
 from serving import backend
 
@@ -67,14 +67,19 @@ def build(estimator, max_side: int | None = None):
                 photo, gallery, side = controls.inputs(max_side)
             with gr.Column(scale=3, min_width=300):
                 viewer, words = controls.viewer()
-                with gr.Row(visible=False) as results:
-                    shown = controls.results()
+                with gr.Column(visible=False) as results:
+                    with gr.Row():
+                        look = controls.look()
+                    compared_with, slider = controls.comparison()
+                    with gr.Row():
+                        shown = controls.results()
                     tinted, make, files, cut, rule, threshold, magnified, factor = shown
 
         def pick(event: gr.SelectData):
             return controls.example_path(event.index), None
 
-        opened = [analysis, viewer, words, threshold, tinted, cut, magnified, results, files]
+        opened = [analysis, viewer, words, compared_with, slider, threshold, tinted, cut, magnified]
+        opened += [results, files]
         chosen = (
             photo.upload(lambda path: path, photo, source, api_visibility="private"),
             gallery.select(pick, None, [source, photo], api_visibility="private"),
@@ -83,9 +88,10 @@ def build(estimator, max_side: int | None = None):
         for event in chosen:
             done = event.success(
                 actions.open,
-                [source, side, rule, factor],
+                [source, side, rule, factor, *look],
                 opened,
                 show_progress_on=[viewer],
+                trigger_mode="always_last",  # what is chosen meanwhile comes next
                 api_visibility="private",
                 concurrency_id="map",  # one photo at a time, whichever way it was chosen
             )
@@ -106,14 +112,40 @@ def build(estimator, max_side: int | None = None):
         )
         factor.input(
             actions.magnify,
-            [analysis, factor],
-            magnified,
+            [analysis, factor, compared_with],
+            [magnified, slider],
+            show_progress_on=[magnified],
             trigger_mode="always_last",
             api_visibility="private",
         )
-        magnified.select(actions.focus, [analysis, factor], magnified, api_visibility="private")
+        magnified.select(
+            actions.focus,
+            [analysis, factor, compared_with],
+            [magnified, slider],
+            show_progress_on=[magnified],
+            api_visibility="private",
+        )
+        gr.on(
+            [control.input for control in look],
+            actions.colour,
+            [analysis, compared_with, *look],
+            [look[-1], viewer, slider, tinted, files],
+            show_progress="hidden",
+            trigger_mode="always_last",
+            api_visibility="private",
+        )
+        compared_with.input(
+            actions.compare,
+            [analysis, compared_with, magnified, *look],
+            slider,
+            api_visibility="private",
+        )
         make.click(
-            actions.files, analysis, files, show_progress_on=[files], api_visibility="private"
+            actions.files,
+            [analysis, *look],
+            files,
+            show_progress_on=[files],
+            api_visibility="private",
         )
     return page
 
@@ -186,6 +218,10 @@ def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
+    return console.run(lambda: _checked(argv))
+
+
+def _checked(argv) -> int:
     try:
         options = build_parser().parse_args(argv)
         if options.max_side is not None and options.max_side != 0 and options.max_side < 16:
@@ -195,13 +231,8 @@ def main(argv=None) -> int:
         return run(options)
     except KeyboardInterrupt:
         return OK  # it is how the page ends
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
     except ImportError as error:
         print(f"error: {not_installed('the page', error, 'demo')}", file=sys.stderr)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
     return FAILED
 
 

@@ -1,6 +1,7 @@
 """The HTML page of a data card: the contents of a dataset, with plots."""
 
 import json
+import shlex
 from pathlib import Path
 
 import jinja2
@@ -30,6 +31,8 @@ SUMMARY = {
     "width (px)": ("width", "{:.0f}"),
     "height (px)": ("height", "{:.0f}"),
 }
+SHARP = f"sigma < {optics.SHARP_BELOW_PX:g} px, COC < {SHARP_COC_PX:g} px"
+FACTS = ("source", "scenes", "version", "encoding")  # of the files; all others are options
 PICTURE_PX = 640
 MAX_SCENES = 120
 
@@ -84,7 +87,7 @@ def _headline(statistics, scenes):
         ("images", f"{len(statistics.rows):,}"),
         ("scenes", scene_count),
         ("megapixels", f"{statistics.pixels / 1e6:,.1f}"),
-        (f"of pixels sharp (COC < {SHARP_COC_PX:g} px)", f"{statistics.sharp_share:.1%}"),
+        (f"of pixels sharp ({SHARP})", f"{statistics.sharp_share:.1%}"),
         ("max COC", f"{statistics.values('max_coc_px').max():.2f} px"),
     ]
 
@@ -111,7 +114,7 @@ def _unknown(statistics, lines):
 
 
 def _about(folder, dataset):
-    """(name, value) of parameters.json and dataset.json, and the encoding."""
+    """(name, value) of parameters.json and dataset.json: facts, the encoding, and the options."""
     about = {}
     for file in (PARAMETERS, MANIFEST):
         if (folder / file).exists():
@@ -121,8 +124,23 @@ def _about(folder, dataset):
         if "encoding" in about
         else ", detected from the maps' values or given on the command line"
     )
-    about["encoding"] = f"{dataset.encoding}{told}"
-    return sorted(about.items())
+    facts = about | {"encoding": f"{dataset.encoding}{told}"}
+    rows = [(name, facts[name]) for name in FACTS if name in facts]
+    options = {name: value for name, value in about.items() if name not in FACTS}
+    return [*rows, ("options", " ".join(_as_typed(options)))] if options else rows
+
+
+def _as_typed(options: dict):
+    """Options as they are given on a command line; those that are off or not given are left out."""
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, dict):  # a group of options, which has no prefix
+            yield from _as_typed(value)
+        elif value is True:
+            yield flag
+        elif value is not None and value is not False and value not in ([], ""):  # 0 is given
+            values = value if isinstance(value, list) else [value]
+            yield shlex.join([flag, *map(str, values)])
 
 
 def _plots(statistics):
@@ -132,7 +150,8 @@ def _plots(statistics):
         (
             card_plots.bars(share, COC_EDGES_PX, "COC (px)", "% of pixels", SHARP_COC_PX),
             f"Circle of confusion of all pixels, bins of {BIN_PX:g} px. Left of the dashed line "
-            f"({SHARP_COC_PX:g} px) is sharp: {statistics.sharp_share:.1%}.",
+            f"({SHARP_COC_PX:g} px, a sigma of {optics.SHARP_BELOW_PX:g} px) is sharp: "
+            f"{statistics.sharp_share:.1%}.",
         ),
         (
             card_plots.histogram(
@@ -144,7 +163,7 @@ def _plots(statistics):
             card_plots.histogram(
                 100 * statistics.values("sharp_share"), np.arange(0, 105, 5), "sharp pixels (%)"
             ),
-            f"Share of an image that is sharp (COC < {SHARP_COC_PX:g} px).",
+            f"Share of an image that is sharp ({SHARP}).",
         ),
     ]
     focus, layers = statistics.values("focus_position"), statistics.values("layers")

@@ -1,8 +1,8 @@
 """Statistics of a dataset of (image, defocus map), read once in bounded memory.
 
-Units: `coc_px` = 28 * defocus, the diameter that blurs. A pixel is SHARP where coc_px < 1: less
-than a pixel's width of blur. Focus position: (S1 - near)/(far - near) of the scene's depth range,
-0 = its nearest point, 1 = its farthest.
+Units: `coc_px` = 28 * defocus, the diameter that blurs. A pixel is SHARP where sigma is below 1 px
+(`optics.SHARP_BELOW_PX`, as in summaries of maps), which is coc_px < 4. Focus position:
+(S1 - near)/(far - near) of the scene's depth range, 0 = its nearest point, 1 = its farthest.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from data_gen import optics
 from data_gen.dataset.records import RecordIndex
 from data_gen.io import parallel
 
-SHARP_COC_PX = 1.0
+SHARP_COC_PX = optics.sigma_to_coc(optics.SHARP_BELOW_PX)
 BIN_PX = 0.5
 COC_EDGES_PX = np.arange(0, optics.C_MAX_PX + BIN_PX, BIN_PX)
 

@@ -39,11 +39,14 @@ python -m data_gen card syndof
 
 python -m data_gen card SYNDOF/ --encoding released -o syndof.html
 
+Without -o, the card is written beside the data: card.html in the dataset's folder.
+
 Reads datasets written by `python -m data_gen` in either layout and the authors' folders (image/,
 blur_map/). Focus distances and layers come from manifest.jsonl; without it the card lists them as
 unknown. The file is self-contained: no scripts, no links, no external resources.
 """
 
+CARD_FILE = "card.html"
 NOTHING_WRITTEN = "interrupted; nothing was written"
 
 
@@ -115,8 +118,9 @@ def _card(options: CardOptions) -> int:
     lines, problems = read_lines(options.folder)
     statistics = collect(dataset, lines, functools.partial(progress, desc="reading", unit="image"))
     page = data_card.render(options.folder, dataset, statistics, lines, options.pictures)
-    write_text(options.out, page)
+    out = options.folder / CARD_FILE if options.out is None else options.out
+    write_text(out, page)
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
-    print(f"{options.out}: the card of {len(dataset)} images")
+    print(f"{out}: the card of {len(dataset)} images")
     return exit_codes.OK

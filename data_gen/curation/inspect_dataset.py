@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_gen import optics
+from data_gen.curation import swapped_colours
 from data_gen.curation.inspect_files import Pair, by_stem, read_pair, read_record
 from data_gen.dataset import encoding_detection, shards
 from data_gen.dataset.manifest import (
@@ -174,6 +175,7 @@ def _about_dataset(root, report, count) -> None:
 
 def _about_pairs(report, pairs: list[Pair], encoding: str, stated: str | None) -> None:
     """Encoding, ranges, sizes and kinds of what could be read."""
+    report.notes += swapped_colours.notes(("", pair.swapped) for pair in pairs)
     whole = [pair for pair in pairs if pair.low is not None]
     sizes = Counter(pair.map_size for pair in whole)
     if sizes:

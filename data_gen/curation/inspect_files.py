@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_gen.curation import swapped_colours
 from data_gen.dataset import shards
 from data_gen.dataset.manifest import MANIFEST_LINES
 from data_gen.io.errors import DataFileError
@@ -16,6 +17,8 @@ class Pair:
     """Properties of an image and its map; None where a file is missing or unreadable."""
 
     image_size: tuple[int, int] | None = None
+    swapped: bool | None = None
+    """Of the image: `swapped_colours.looks_swapped`."""
     map_size: tuple[int, int] | None = None
     map_kind: str | None = None
     low: int | None = None
@@ -30,7 +33,7 @@ def read_pair(image, blur_map, made: dict) -> Pair:
     """Reads the files that exist, each given as (name, function that returns its bytes)."""
     found, problems = {}, []
     for kind, file, decode in (
-        ("image", image, lambda data, name: {"image_size": decode_rgb(data, name).shape[:2]}),
+        ("image", image, _image_facts),
         ("map", blur_map, _map_facts),
     ):
         if not file:
@@ -53,6 +56,14 @@ def read_pair(image, blur_map, made: dict) -> Pair:
             f"{list(found['image_size'])} and {list(found['map_size'])}"
         )
     return Pair(**found, problems=tuple(problems))
+
+
+def _image_facts(data: bytes, name) -> dict:
+    image = decode_rgb(data, name)
+    return {
+        "image_size": image.shape[:2],
+        "swapped": swapped_colours.looks_swapped(image),
+    }
 
 
 def _map_facts(data: bytes, name) -> dict:

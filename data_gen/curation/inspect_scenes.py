@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_gen.curation import swapped_colours
 from data_gen.curation.inspect_dataset import Report
 from data_gen.io import parallel, search
 from data_gen.io.errors import DataFileError
@@ -54,6 +55,7 @@ def inspect_scenes(root: Path, progress: Callable = iter) -> Report:
         if layout == "folder" and (note := plausibility.inverse_note(root, nearer)):
             report.notes.append(note)
         report.facts["sky"] = f"{sky.mean():.1%} of pixels, {sky.max():.1%} at most"
+    report.notes += swapped_colours.notes((row["name"], row.pop("swapped")) for row in whole)
     for row in whole:
         if row["far"] <= row["near"]:
             report.notes.append(f"{row['name']}: flat, so no lens can blur it")
@@ -85,6 +87,7 @@ def _examine(scene) -> dict:
         "width": image.shape[1],
         "height": image.shape[0],
         "kind": _kind(scene),
+        "swapped": swapped_colours.looks_swapped(image),
         "near": float(depth.min()),
         "far": float(depth.max()),
         "nearer_below": plausibility.nearer_below(depth),

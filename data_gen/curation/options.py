@@ -51,8 +51,8 @@ class CardOptions:
 
     folder: tyro.conf.Positional[Path]
     """Dataset: records, or folders image/ and blur_map/."""
-    out: Annotated[Path, Out] = Path("card.html")
-    """The file to write."""
+    out: Annotated[Path | None, Out] = None
+    """The file to write; by default card.html in the dataset's folder."""
     encoding: EncodingOrAuto = "auto"
     """Encoding of the maps; auto: as stated by the dataset, or detected from the values."""
     pictures: int = 24

@@ -28,7 +28,8 @@ def _temporary_name(name: str) -> str:
     """`.NAME.xxxxxxxx.tmp`; of a long name only as much as a file system takes."""
     ending = f".{uuid.uuid4().hex[:8]}.tmp"
     kept = os.fsencode(name)[: NAME_BYTES_MAX - len(ending) - 1]
-    return "." + kept.decode(errors="ignore") + ending
+    # No part of a letter, and a name in the encoding of this process, which may not be UTF-8.
+    return "." + os.fsdecode(kept.decode(errors="ignore").encode()) + ending
 
 
 def replace(temporary, path) -> None:

@@ -6,11 +6,14 @@
 | `.npy .npz .mat .h5 .hdf5` | arrays; of several in a file the only map |
 | `.pfm` | float, as Middlebury has it |
 | `.dpt` | float, as MPI Sintel has it |
+| `.exr` | float or half, with the extra `exr`: the channel Z (as `Layer.Depth.Z` of Blender), or |
+|        | the only one, or several that are equal |
 
 What the numbers mean, `depth.py` says. Rotated bits, as in the Kinect PNGs of SUN RGB-D, are taken
 as they stand: depth * 8, monotonic up to 8.19 m.
 """
 
+import importlib.util
 import io
 import re
 from pathlib import Path
@@ -18,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from data_gen.installation import install_command
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import decode_stored, read_bytes
 
@@ -25,9 +29,11 @@ DEPTH_SUFFIXES = (
     ".png", ".npy", ".npz", ".pfm", ".mat", ".tif", ".tiff", ".pgm", ".ppm", ".dpt", ".bmp", ".h5",
     ".hdf5",
 )  # fmt: skip
+EXR = ".exr"
+if importlib.util.find_spec("OpenEXR") is not None:
+    DEPTH_SUFFIXES += (EXR,)
 # What to do about others that hold depth in some data sets.
 NOT_READ = {
-    ".exr": "OpenCV's wheels have no OpenEXR: convert it to .npy, as with the package OpenEXR",
     ".flo": "it holds optical flow, not depth",
     ".bin": "its layout differs between programs: convert it to .npy",
     ".raw": "it states no size: convert it to .npy",
@@ -41,6 +47,8 @@ DPT_TAG = 202021.25
 
 def why_not_read(path: Path) -> str:
     """A sentence about a file that is not read as depth, by its name."""
+    if path.suffix.lower() == EXR:
+        return f"{path} is not read: OpenEXR is not installed ({install_command('exr')})"
     reason = NOT_READ.get(path.suffix.lower(), f"depth is read from {' '.join(DEPTH_SUFFIXES)}")
     return f"{path} is not read: {reason}"
 
@@ -50,7 +58,7 @@ def read_array(path) -> np.ndarray:
     path = Path(path)
     reader = {
         ".dpt": _dpt, ".pfm": _pfm, ".npy": _npz, ".npz": _npz, ".mat": _mat, ".h5": _hdf5,
-        ".hdf5": _hdf5,
+        ".hdf5": _hdf5, EXR: _exr,
     }  # fmt: skip
     data = read_bytes(path)
     try:
@@ -117,6 +125,21 @@ def _hdf5(data, path):
             )
         )
         return _only_map(found, path)[()]
+
+
+def _exr(data, path):
+    import OpenEXR
+
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        planes = {name: channel.pixels for name, channel in file.channels().items()}
+    depths = [plane for name, plane in planes.items() if name.split(".")[-1].upper() == "Z"]
+    found = depths or list(planes.values())
+    if not found or any(not np.array_equal(found[0], one, equal_nan=True) for one in found[1:]):
+        raise DataFileError(
+            f"{path}: an .exr of depth must have a channel Z, one channel, or equal ones; received "
+            f"{', '.join(planes)}"
+        )
+    return found[0]
 
 
 def _only_map(named, path):

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
-from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED, USAGE
+from data_gen.exit_codes import OK, SKIPPED
 from data_gen.io import decoding, formats
 from data_gen.io.arrays import write_npy
 from data_gen.io.atomic import write_atomic
@@ -23,16 +23,18 @@ from data_gen.io.errors import DataFileError
 from data_gen.io.images import encode_png, read_bytes
 from data_gen.io.photos import MAX_PIXELS
 from data_gen.io.pixels import as_float
+from data_gen.progress import progress
+from dmenet_tf import console
 from dmenet_tf.applications.planes import follow_edges, sharp_level, without_floor
 from dmenet_tf.applications.registry import APPLICATIONS, camera
 from dmenet_tf.console import Parser, UsageError
 from dmenet_tf.environment import prepare
 from dmenet_tf.prediction import backends
-from dmenet_tf.prediction.folders import ReadAhead, note, too_long
+from dmenet_tf.prediction.folders import FEW, ReadAhead, note, tiles_of, too_long
 from dmenet_tf.prediction.inputs import find_photos
 from dmenet_tf.prediction.predictor import Predictor, check_max_side
 from dmenet_tf.prediction.summaries import is_output, output_path
-from dmenet_tf.weights.shipped import named, shipped_weights
+from dmenet_tf.weights.shipped import existing, shipped_weights
 
 MAP_SUFFIXES = (".sigma.npy", ".sigma.tiff", ".sigma16.png", ".npy")
 
@@ -111,16 +113,13 @@ def _sharp(text):
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     prepare()
-    try:
+
+    def work():
         options = build_parser().parse_args(argv)
         check(options)
         return run(options)
-    except (ImportError, OSError, ValueError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE if isinstance(error, UsageError) else FAILED
-    except KeyboardInterrupt:
-        print("interrupted; results that are there are complete", file=sys.stderr)
-        return INTERRUPTED
+
+    return console.run(work, "interrupted; results that are there are complete", (ImportError,))
 
 
 def check(options) -> None:
@@ -149,7 +148,7 @@ def run(options) -> int:
     skipped = 0
     with (
         ReadAhead(int(options.max_pixels * 1e6)) as reader,
-        tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar,
+        progress(total=len(photos), unit="photo", least=FEW, leave=False) as bar,
     ):
         for photo, image in reader.each(photos):
             try:
@@ -187,14 +186,17 @@ def _reason(photo, error):
 
 
 def _predicted(options):
-    if options.weights and not named(options.weights).exists():
-        raise FileNotFoundError(
-            f"--weights must be a run's folder or an .npz; there is no {options.weights}"
-        )
+    if options.weights:
+        existing(options.weights)
     predictor = Predictor(backends.open_local(options.weights))
     if predictor.metadata.licence:
         print(f"note: {predictor.metadata.licence}", file=sys.stderr)
-    return lambda _, image: predictor.sigma_px(image, max_side=options.max_side)
+
+    def predict(photo, image):
+        predictor.progress = tiles_of(photo)
+        return predictor.sigma_px(image, max_side=options.max_side)
+
+    return predict
 
 
 def _stored(options, photos):

@@ -26,6 +26,8 @@ class DataConfig:
     """What plain depth files hold: larger = farther (metric) or larger = nearer (inverse)."""
     bgr_scenes: tuple[str, ...] = ()
     """Patterns of scene names whose images have red and blue swapped."""
+    resize_depth: Literal["nearest"] | None = None
+    """Resize depth whose size differs from the image's by a whole ratio (half, a third, twice)."""
     labelled: tuple[str, ...] = ()
     """I_B: folders with image/ and gt/, or nothing for the embedded cut-outs."""
     labelled_names: str = ""

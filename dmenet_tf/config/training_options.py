@@ -85,12 +85,16 @@ class TrainingConfig:
     """What the best checkpoint is best in: MSE on held-out synthetic examples, or the mean of
     accuracy, mAP and best-threshold accuracy on `labelled_validation`."""
     log_every: int = 10
+    histograms: int = 0
+    """Histograms of the weights, for TensorBoard, every so many steps and at the end; 0: none."""
 
     def __post_init__(self):
         check_positive(
             self, "training", "steps", "learning_rate", "decay", "decay_epochs",
             "checkpoint_every", "keep", "validate_every", "log_every", "steps_per_call",
         )  # fmt: skip
+        if self.histograms < 0:
+            raise ValueError(f"training.histograms must be >= 0; received {self.histograms}")
         if not 0 <= self.pretrain_steps <= self.steps:
             raise ValueError(
                 "training.pretrain_steps must lie between 0 and training.steps; "

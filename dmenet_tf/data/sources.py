@@ -183,14 +183,15 @@ def _records(sources, train) -> Records | None:
 
 def open_path(path: Path, config) -> tuple[Source, bool]:
     """A folder of I_S, and whether it holds ready-made pairs. `config`: a `DataConfig`, or any
-    object with its fields `encoding`, `layout`, `depth` and `bgr_scenes`."""
+    object with its fields `encoding`, `layout`, `depth`, `bgr_scenes` and `resize_depth`."""
     if shards.is_records(path):
         return records.open_records(path), True
     if (path / "blur_map").is_dir():
         return folders.open_folder(path, config.encoding), True
     if config.layout == SEGMENTS:
         return segments.training_scenes(path), False
-    source = rgbd.open_source(path, config.layout, config.depth, config.bgr_scenes)
+    how = config.depth, config.bgr_scenes
+    source = rgbd.open_source(path, config.layout, *how, resize_depth=config.resize_depth)
     if line := source.note():
         note(line)
     return source, False

@@ -45,6 +45,7 @@ class SceneFiles:
     layout: str = "auto"
     depth: str = "auto"
     bgr_scenes: tuple[str, ...] = ()
+    resize_depth: str | None = None
 
 
 def labelled_photos(options: SampleOptions):

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-import cv2
 import numpy as np
 
 from data_gen.io.data_urls import data_url
 from dmenet_tf.prediction import backends
 from dmenet_tf.prediction.metadata import Metadata
-from dmenet_tf.prediction.predictor import Prediction, Predictor, TileSide
+from dmenet_tf.prediction.predictor import Prediction, Predictor, TileSide, reduced, scale_to
 from dmenet_tf.prediction.rgb import PhotoLike, to_rgb
 from dmenet_tf.prediction.sharpness import sharp_below_px
 from dmenet_tf.prediction.summaries import SUFFIXES, measure
@@ -234,6 +233,4 @@ def _format_of(path: Path) -> str:
 
 
 def _shown(array: np.ndarray) -> np.ndarray:
-    scale = min(1.0, _SHOWN_SIDE_PX / max(array.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
-    return cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA)
+    return reduced(array, scale_to(_SHOWN_SIDE_PX, *array.shape[:2]))

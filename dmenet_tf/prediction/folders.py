@@ -6,10 +6,11 @@ continued by the next, and no map is made twice.
 
 import contextlib
 import errno
+import functools
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from data_gen.exit_codes import OK, SKIPPED
 from data_gen.io.errors import DataFileError
 from data_gen.io.formats import LeftOut
 from data_gen.io.photos import decode_photo, read_photo
+from data_gen.progress import progress
 from dmenet_tf.prediction import summaries
 from dmenet_tf.prediction.inputs import Photo
 from dmenet_tf.prediction.metadata import Metadata
@@ -25,6 +27,7 @@ from dmenet_tf.prediction.predictor import resolved_side
 from dmenet_tf.prediction.sharpness import sharp_below_px
 from dmenet_tf.prediction.summaries import SUFFIXES, SUMMARY_SUFFIX, output_path
 
+FEW = 10  # a log has no lines about the progress of fewer photos
 REFUSED = "INVALID_ARGUMENT"  # the status with which a server refuses one photo, and only that
 
 
@@ -59,8 +62,8 @@ class Folder:
         self.kept = len(photos) - len(todo)
         try:
             with (
-                tqdm(
-                    total=len(photos), initial=self.kept, unit="photo", disable=None, leave=False
+                progress(
+                    total=len(photos), initial=self.kept, unit="photo", least=FEW, leave=False
                 ) as bar,
                 contextlib.closing(self._written(todo, bar)) as written,
             ):
@@ -92,6 +95,7 @@ class Folder:
             return
         for photo, image in self.reader.each(todo):
             bar.set_postfix_str(photo.name.name, refresh=True)
+            self.estimator.predictor.progress = tiles_of(photo)
             yield photo, self._finish(photo, image)
 
     def _in_parallel(self, todo: list[Photo]) -> Iterator[tuple[Photo, Exception | None]]:
@@ -171,6 +175,11 @@ class Folder:
         figures = result.figures(limit_px)
         values = summaries.summary(photo, image.shape[:2], figures, seconds, model, made_with)
         summaries.write_summary(output_path(self.out, photo.name, SUMMARY_SUFFIX), values)
+
+
+def tiles_of(photo: Photo) -> Callable:
+    """What shows the progress within a large photo."""
+    return functools.partial(progress, desc=photo.name.name, unit="tile", leave=False)
 
 
 def too_long(photo: Photo) -> str:

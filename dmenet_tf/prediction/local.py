@@ -39,9 +39,9 @@ class LocalBackend:
     def __init__(self, weights: str | Path | TrainedModel, precision: str = "float32"):
         self.trained = load_for_inference(weights, precision)
         self.metadata = Metadata.of(self.trained)
-        self._operations = self.trained.network.as_operations()
+        self._operations = self.trained.model.as_operations()
         self._graph = tf.function(
-            self.trained.network.__call__,
+            self.trained.model.__call__,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
         )
         self._calls = itertools.count(1)
@@ -50,7 +50,7 @@ class LocalBackend:
         """`wanted`, or what the photo's size and free memory allow."""
         if wanted != "auto":
             return wanted
-        return tiling.automatic_side(height, width, self.trained.network.channels, free_memory())
+        return tiling.automatic_side(height, width, self.trained.model.channels, free_memory())
 
     def labels(self, part: np.ndarray) -> tuple[np.ndarray, Metadata]:
         # The same kernels, and maps of equal bits, either way.

@@ -16,8 +16,8 @@ version, in each file's metadata (`Metadata`): PNG text `DMENet`, TIFF ImageDesc
 An .npy has no place for it, but the photo's summary, NAME.json, has it as well.
 
 Colours run over the photo's own range of sigma unless another is given (`visualization.own_range`).
-The sigma at their two ends, and which part of the picture is the map (the scale is to its right),
-are stored in the PNG text `DMENet-colours`.
+The sigma at their two ends, their name (`visualization.COLOUR_MAPS`), and which part of the picture
+is the map (the scale is to its right), are stored in the PNG text `DMENet-colours`.
 """
 
 import json
@@ -33,7 +33,9 @@ from data_gen.io.images import read_bytes
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import PNG_KEY, SUFFIXES, TIFF_DESCRIPTION
 from dmenet_tf.visualization import (
+    COLOUR_MAPS,
     COLOUR_STEPS,
+    INFERNO,
     ColourRange,
     colour_map,
     indexed,
@@ -61,6 +63,7 @@ def write_map(
     metadata: Metadata,
     image=None,
     colours: ColourRange | None = None,
+    name: str = INFERNO,
 ) -> None:
     """Writes a map in one format; the file appears when it is complete.
 
@@ -69,6 +72,7 @@ def write_map(
         image: the photo, which `overlay` and `side` show: RGB [H, W, 3] of uint8, uint16, or float
             in [0, 1].
         colours: the sigma at the ends of the colours; None for the map's own range.
+        name: of the colours of `colour`, one of `visualization.COLOUR_MAPS`.
     Raises:
         ValueError: the map has NaN or values outside [0, sigma_max_px], which a file must not hide.
     """
@@ -90,7 +94,8 @@ def write_map(
         _write_png(path, np.rint(_PNG_MAX * share).astype(np.uint16), metadata)
     elif form in _COLOURED:
         colours = own_range(sigma_px, top) if colours is None else colours
-        _write_png(path, _COLOURED[form](sigma_px, image, colours), metadata, colours, sigma_px)
+        pixels = _COLOURED[form](sigma_px, image, colours)
+        _write_png(path, pixels, metadata, colours, sigma_px.shape, name)
     else:
         raise ValueError(f"the format of a map is one of {', '.join(SUFFIXES)}; received {form!r}")
 
@@ -122,17 +127,17 @@ def colour_range(text: str) -> ColourRange | None:
     return ColourRange(0.0, high_px)
 
 
-def _write_png(path, pixels, metadata: Metadata, colours=None, sigma_px=None) -> None:
+def _write_png(path, pixels, metadata: Metadata, colours=None, shape=(), name=INFERNO) -> None:
     """pixels: uint8 [H, W, 3], uint16 [H, W], or uint8 [H, W], indices of `palette`."""
     text = PngImagePlugin.PngInfo()
     text.add_text(PNG_KEY, metadata.to_json())
     if colours is not None:
-        about = {"range_px": list(colours), "map_height_width": list(sigma_px.shape)}
+        about = {"range_px": list(colours), "colours": name, "map_height_width": list(shape)}
         text.add_text(COLOURS_KEY, json.dumps(about))
     text.add_text("Software", _software(metadata))
     picture = Image.fromarray(pixels)
     if pixels.dtype == np.uint8 and pixels.ndim == 2:
-        picture.putpalette(palette().ravel().tolist())
+        picture.putpalette(palette(name).ravel().tolist())
     write_atomic(path, lambda t: picture.save(t, "PNG", pnginfo=text, compress_level=_FAST_PNG))
 
 
@@ -197,11 +202,15 @@ def _parse(text, path) -> Metadata:
 
 def _sigma_of_colours(pixels, about, metadata: Metadata, path) -> np.ndarray:
     colours, (height, width) = ColourRange(0.0, metadata.sigma_max_px), pixels.shape[:2]
+    name = INFERNO
     if about is not None:  # there is none in the files of older versions, which have no scale
         try:
             about = json.loads(about)
             colours = ColourRange(*(float(end) for end in about["range_px"]))
             height, width = (int(side) for side in about["map_height_width"])
+            name = about.get("colours", INFERNO)  # which older versions did not say
+            if name not in COLOUR_MAPS:
+                raise ValueError(name)
         except (KeyError, TypeError, ValueError) as error:
             raise DataFileError(
                 f"{path}: a colour map must say what its colours mean ('{COLOURS_KEY}'); "
@@ -209,12 +218,14 @@ def _sigma_of_colours(pixels, about, metadata: Metadata, path) -> np.ndarray:
             ) from error
     steps = _OLDER_STEPS if about is None else COLOUR_STEPS
     low_px, high_px = np.float32(colours)
-    return low_px + (high_px - low_px) * _share_of_colours(pixels[:height, :width], steps, path)
+    return low_px + (high_px - low_px) * _share_of_colours(
+        pixels[:height, :width], steps, name, path
+    )
 
 
-def _share_of_colours(pixels: np.ndarray, steps: int, path) -> np.ndarray:
+def _share_of_colours(pixels: np.ndarray, steps: int, name: str, path) -> np.ndarray:
     """The inverse of colours in so many steps, all of which differ."""
-    colours = colour_map((np.arange(steps) + 0.5) / steps)
+    colours = colour_map((np.arange(steps) + 0.5) / steps, name)
 
     def key(colours):
         red, green, blue = np.moveaxis(colours.astype(np.uint32), -1, 0)

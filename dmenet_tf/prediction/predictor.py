@@ -7,7 +7,8 @@ which labels a part: the network on this machine (`dmenet_tf.prediction.local`) 
 """
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -24,6 +25,7 @@ from dmenet_tf.prediction.upsampling import (
 )
 
 TileSide = int | Literal["auto"]
+_MANY_TILES = 10  # of which the progress is worth showing
 _ONE_MODEL_TRIES = 3  # a photo whose parts met a new model is predicted again
 
 
@@ -96,7 +98,12 @@ class Predictor:
     is brought back to full size along the photo's edges. 0 is full size; None is the size that the
     model recommends, or full size where it recommends none. Blur below a pixel of the reduced photo
     cannot be told from none.
+
+    `progress`: `progress(tiles, total=)` wraps the tiles of a photo of many, as tqdm does; none are
+    shown where it is None.
     """
+
+    progress: Callable[..., Iterable] | None = None
 
     def __init__(self, backend: Backend, *, tile: TileSide = "auto"):
         check_tile(tile)
@@ -149,7 +156,7 @@ class Predictor:
         # A server is not asked for its model where the size is given.
         side = resolved_side(None, self.metadata) if max_side is None else max_side or None
         scale = scale_to(side, *image.shape[:2])
-        seen = image if scale == 1.0 else _reduced(image, scale)
+        seen = reduced(image, scale)
         labels, model = self._labels(seen)
         if max_side is None and resolved_side(None, model) != side:
             raise ModelChanged(f"a model of another recommended size, {model.model}, came")
@@ -171,14 +178,15 @@ class Predictor:
         side = self.backend.tile_side(height, width, self.tile)
         labels = np.empty((height, width), np.float32)
         model: Metadata | None = None
-        for rows in tiling.tiles(height, side):
-            for columns in tiling.tiles(width, side):
-                part = padded[rows.start : rows.stop, columns.start : columns.stop]
-                predicted, made_by = self.backend.labels(part)
-                if model not in (None, made_by):
-                    raise ModelChanged(f"model {model.model} was replaced by {made_by.model}")
-                model = made_by
-                labels[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
+        tiles = list(itertools.product(tiling.tiles(height, side), tiling.tiles(width, side)))
+        shown = self.progress is not None and len(tiles) >= _MANY_TILES
+        for rows, columns in self.progress(tiles, total=len(tiles)) if shown else tiles:
+            part = padded[rows.start : rows.stop, columns.start : columns.stop]
+            predicted, made_by = self.backend.labels(part)
+            if model not in (None, made_by):
+                raise ModelChanged(f"model {model.model} was replaced by {made_by.model}")
+            model = made_by
+            labels[rows.kept, columns.kept] = predicted[rows.kept_inside, columns.kept_inside]
         assert model is not None  # there is at least one tile
         return labels[: image.shape[0], : image.shape[1]], model
 
@@ -215,8 +223,17 @@ def scale_to(side: int | None, height: int, width: int) -> float:
     return 1.0 if side is None else min(1.0, side / max(height, width))
 
 
-def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+def reduced_size(shape, scale: float) -> tuple[int, int]:
+    """Height and width of a picture of this shape, reduced by `scale`: at least one pixel each."""
+    height, width = (max(1, round(side * scale)) for side in shape[:2])
+    return height, width
+
+
+def reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """A picture [H, W, ...], averaged down by `scale`, at most 1."""
+    height, width = reduced_size(image.shape, scale)
+    if (height, width) == image.shape[:2]:
+        return image
     # Averages over each pixel's footprint: no aliasing, which would look sharp.
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 

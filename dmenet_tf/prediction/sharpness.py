@@ -3,10 +3,10 @@
 A network cannot see blur below a pixel of what it is shown, and a photo may be reduced before it
 is: by `scale`, 1 where it is not. So a pixel of a photo is sharp where its blur, in pixels that
 the network sees, is below `SHARP_BELOW_PX`; in pixels of the photo, below that divided by `scale`.
-Imports nothing.
+Images of a data set are seen as they are: its card takes the same limit.
 """
 
-SHARP_BELOW_PX = 1.0
+from data_gen.optics import SHARP_BELOW_PX
 
 
 def sharp_below_px(scale: float, sharp_below: float = SHARP_BELOW_PX) -> float:

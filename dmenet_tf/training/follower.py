@@ -19,6 +19,9 @@ class Follower(Loop):
     def _validate(self, *_) -> tuple[None, dict]:
         return None, {}
 
+    def _log_weights(self, _) -> None:
+        pass
+
     def _save(self) -> None:
         pass
 

@@ -27,6 +27,7 @@ from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 
 IMAGES_SHOWN = 6
+FEW_STEPS = 100  # fewer prove nothing about a model
 TOTALS = ("L_g", "L_d")
 SKIPPED_FILE = "skipped.txt"  # photos that could not be read, one a line
 
@@ -95,6 +96,8 @@ class Loop:
                 predicted, figures = self._validate(step, group[-1])
             if save:
                 self._save()
+            if self._shows_weights(step):
+                self._log_weights(step)
         return predicted, figures
 
     def _due(self, step: int) -> tuple[bool, bool, bool]:
@@ -106,7 +109,23 @@ class Loop:
 
     def _has_to_do(self, step: int) -> bool:
         pretrained = step == self.config.training.pretrain_steps
-        return any(self._due(step)) or pretrained or self._profile.at(step)
+        profiled = self._profile.at(step)
+        return any(self._due(step)) or pretrained or profiled or self._shows_weights(step)
+
+    def _shows_weights(self, step: int) -> bool:
+        every = self.config.training.histograms
+        return every > 0 and (step % every == 0 or step == self.config.training.steps)
+
+    def _log_weights(self, step: int) -> None:
+        """Histograms of what the networks learn, named network/layer/variable."""
+        networks = self.trainer.networks._asdict().items()
+        weights = {
+            f"{name}/{getattr(variable, 'path', variable.name)}": variable.numpy()  # Keras 3, 2
+            for name, network in networks
+            if network is not None
+            for variable in network.trainable_weights
+        }
+        self.monitor.log_histograms(step, weights)
 
     def _check_weights(self) -> None:
         step = int(self.trainer.step.numpy())
@@ -181,6 +200,8 @@ class Loop:
             predicted = validation.predict(model)
             figures = validation.measure(model, predicted) | figures
         self.monitor.log_validation(step, figures)
+        if validation.counts is not None:
+            self.monitor.log_precision_recall(step, validation.counts)
         self.checkpoints.save_if_best(validation.error(figures, self.config.training.best_by))
         shown = slice(IMAGES_SHOWN)
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
@@ -221,9 +242,14 @@ class Loop:
         maps = (self._as_defocus(label[shown]) for label in (predicted, validation.defocus))
         save_panel(picture, validation.images[shown], *maps)
         write_npy(self.run_dir / "maps.npy", predicted)
-        share = figures["mse_of_constant"]
+        share = figures["mse_ratio_to_constant"]
         if self.skipped:
             print(f"unreadable photos that were skipped: {len(self.skipped)}, {self._skipped_file}")
+        if self.config.training.steps < FEW_STEPS:
+            print(
+                f"{self.config.training.steps} steps show that everything runs, and nothing about "
+                "the maps: training takes thousands"
+            )
         print(
             f"held-out MSE {figures['mse']:.5f}, {share:.1%} of the best constant map's "
             f"{validation.constant_mse:.5f}\n"
@@ -234,3 +260,4 @@ class Loop:
             f"{2 * self.config.training.steps}\n"
             "  dmenet train --help    (your own scenes and photos; see docs/data.md)"
         )
+        self.monitor.log_end()

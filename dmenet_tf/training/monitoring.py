@@ -2,7 +2,9 @@
 
 A run directory receives
 - `events.out.tfevents.*`  TensorBoard: `loss/` raw, `weighted/` times their lambda, `total/`,
-                           `train/`, `validation/` scalars, `images/` panels, the `config` text
+                           `train/`, `validation/` scalars, `images/` panels, the `config` text and
+                           the same as HParams, `precision_recall/` of labelled photos, `weights/`
+                           histograms
 - `losses.jsonl`           one line a step, raw losses and totals at full precision: two runs are
                            equal bit for bit when these files are (NaN is written as NaN)
 - `validation.jsonl`       one line a validation
@@ -27,9 +29,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from data_gen.io import atomic
+from dmenet_tf.training import events
 from dmenet_tf.visualization import panel
 
 PLAIN_LINE_EVERY_S = 30.0
+OLD_NAME = '"mse_of_constant', '"mse_ratio_to_constant'  # in lines of earlier versions
 
 Event = tf.compat.v1.Event
 Summary = tf.compat.v1.Summary
@@ -155,21 +159,37 @@ class Monitor:
     ) -> None:
         """Logs one picture to `images/<name>`: a row per example, columns as in `panel`."""
         picture = panel(image, predicted, truth, sharpness)
-        height, width = picture.shape[:2]
-        png = tf.io.encode_png(picture).numpy()
-        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-        self._write_summary(step, [Summary.Value(tag=f"images/{name}", image=picture)])
+        self._write_event(step, summary=events.picture(f"images/{name}", picture))
 
     def log_config(self, text: str) -> None:
         """Logs the resolved configuration as a block of text."""
-        # Indentation marks a Markdown code block and, unlike a fence, no text can end it.
-        block = "\n".join("    " + line for line in text.splitlines())
-        metadata = tf.compat.v1.SummaryMetadata(
-            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="text")
-        )
-        tensor = tf.make_tensor_proto(block, dtype=tf.string)
-        value = Summary.Value(tag="config", metadata=metadata, tensor=tensor)
-        self._write_summary(self._last_step, [value])
+        self._write_event(self._last_step, summary=events.text("config", text))
+
+    def log_settings(self, values: dict, figures: list[str]) -> None:
+        """Logs the resolved configuration for the comparison of runs (HParams).
+
+        values: nested, as it is saved. figures: names of those that `log_validation` will get.
+        """
+        tags = [f"validation/{name}" for name in figures]
+        for summary in events.settings(values, tags):
+            self._write_event(self._last_step, summary=summary)
+
+    def log_precision_recall(self, step: int, counts) -> None:
+        """Logs the curve of "blurred" over the labelled validation's pixels.
+
+        counts: `metrics.ThresholdCounts` at evenly spaced thresholds.
+        """
+        curve = events.precision_recall_curve("precision_recall/labelled_validation", counts)
+        self._write_event(step, summary=curve)
+
+    def log_histograms(self, step: int, weights: dict) -> None:
+        """Logs {name: values} as `weights/<name>`."""
+        for name, values in weights.items():
+            self._write_event(step, summary=events.histogram(f"weights/{name}", values))
+
+    def log_end(self) -> None:
+        """Logs that the last step was reached."""
+        self._write_event(self._last_step, summary=events.ended())
 
     def _write_scalars(self, step: int, **groups: dict) -> None:
         values = [
@@ -177,9 +197,6 @@ class Monitor:
             for group, scalars in groups.items()
             for name, value in scalars.items()
         ]
-        self._write_summary(step, values)
-
-    def _write_summary(self, step: int, values: list) -> None:
         self._write_event(step, summary=Summary(value=values))
 
     def _write_event(self, step: int, **what) -> None:
@@ -195,7 +212,7 @@ def _continue_lines(path: Path, first_step: int):
     """Opens a JSON-lines file for appending after dropping the lines of `first_step` and later."""
     if path.exists():
         kept = "".join(
-            line + "\n"
+            line.replace(*OLD_NAME) + "\n"
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1)
             if _step_of(line, path, number) < first_step
         )
@@ -217,7 +234,9 @@ def _cut_events(path: Path, first_step: int) -> None:
     kept, complete = [], True
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            if Event.FromString(record).step < first_step:
+            event = Event.FromString(record)
+            # Readers keep the first settings that they find: those of this start shall be it.
+            if event.step < first_step and not events.is_of_settings(event):
                 kept.append(record)
             else:
                 complete = False

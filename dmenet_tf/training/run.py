@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from tqdm import tqdm
 
 from data_gen.io.locks import FolderLock
+from data_gen.progress import progress as progress_bar
 from dmenet_tf import config_file as configuration
 from dmenet_tf.config import Config
 from dmenet_tf.data import sources
@@ -77,7 +77,7 @@ def _train_together(run: Path, config: Config, resume: bool, worker: Worker) -> 
     resume = resume and tf.train.latest_checkpoint(str(run / LATEST)) is not None
     with group.strategy.scope():
         config, networks = _build_networks(config, resume)
-    progress = functools.partial(tqdm, desc="checking files", leave=False, disable=None)
+    progress = functools.partial(progress_bar, desc="checking files", least=100, leave=False)
     streams = sources.open_streams(config.data, training.seed, progress)
     with explained(streams):
         return _train_on(streams, run, config, networks, resume, group)
@@ -114,6 +114,7 @@ def _train_on(
     validation = Validation(*held_out, streams.labelled_held_out, side)
     with Monitor(run, training.steps, start) as monitor:
         monitor.log_config((run / configuration.FILE).read_text(encoding="utf-8"))
+        monitor.log_settings(configuration.to_dict(config), validation.names)
         loop = Loop(run, config, streams, trainer, checkpoints, monitor, validation, group)
         figures = loop.run(batches, start)
     return Trained(figures, tuple(loop.skipped))

@@ -15,7 +15,7 @@ so the two travel together.
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -48,8 +48,9 @@ IDENTITY_LENGTH = 12  # hexadecimal digits: 48 bits tell apart all the models on
 class TrainedModel:
     """B with its weights, and what must be known about its map."""
 
-    model: keras.Model
-    """image [B, H, W, 3] in [0, 1] -> a dict with `defocus` [B, H, W, 1], the network's label."""
+    model: keras.Model | FoldedBlurEstimation
+    """image [B, H, W, 3] in [0, 1] -> a dict with `defocus` [B, H, W, 1], the network's label; of
+    `load_for_inference` the label alone."""
     encoding: str
     """Key of `data_gen.optics.ENCODINGS`: how the label turns into sigma in pixels."""
     origin: str
@@ -91,23 +92,10 @@ def load_weights(path, which: str = BEST) -> TrainedModel:
     return TrainedModel(model, encoding, str(path), identity, licence, *more)
 
 
-@dataclass(frozen=True)
-class InferenceModel:
-    """B as far as a map needs it; the other fields as of `TrainedModel`."""
-
-    network: FoldedBlurEstimation
-    encoding: str
-    origin: str
-    identity: str
-    licence: str = ""
-    recommended_side: int = 0
-    statistics: str = ""
-
-
 def load_for_inference(
     weights: str | Path | TrainedModel, precision: str = "float32"
-) -> InferenceModel:
-    """B's inference graph, of `load_weights`' paths, or of a loaded model.
+) -> TrainedModel:
+    """B's inference graph as the `model`, of `load_weights`' paths, or of a loaded model.
 
     precision: what the graph computes in, one of `architecture.INFERENCE_PRECISIONS`.
     Of an .npz no Keras model is built, which takes longer than to read the weights. Raises as
@@ -120,12 +108,9 @@ def load_for_inference(
             with ThreadPoolExecutor(1) as thread:  # hashing takes a core, as folding does
                 identity = thread.submit(_identity, named_as_published(variables), encoding)
                 network = fold_variables(variables, precision)
-            return InferenceModel(
-                network, encoding, str(weights), identity.result(), licence, *more
-            )
+            return TrainedModel(network, encoding, str(weights), identity.result(), licence, *more)
     trained = weights if isinstance(weights, TrainedModel) else load_weights(weights)
-    said = {field.name: getattr(trained, field.name) for field in fields(trained)}
-    return InferenceModel(fold(said.pop("model"), precision), **said)
+    return replace(trained, model=fold(trained.model, precision))
 
 
 def _said_by(path) -> tuple[str, str, int, str]:

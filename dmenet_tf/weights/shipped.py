@@ -16,6 +16,17 @@ def named(weights) -> Path:
     return path if path.exists() else NAMES.get(str(weights), path)
 
 
+def existing(weights) -> Path:
+    """The same; FileNotFoundError where there is nothing."""
+    path = named(weights)
+    if path.exists():
+        return path
+    raise FileNotFoundError(
+        f"--weights must be a run's folder or an .npz; there is no {weights} "
+        "(dmenet train --preset demo makes runs/demo)"
+    )
+
+
 def shipped_weights() -> Path:
     """Where those of the default are; FileNotFoundError where this installation has none."""
     if SHIPPED.is_file():

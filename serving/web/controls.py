@@ -8,8 +8,19 @@ from pathlib import Path
 import gradio as gr
 
 from data_gen.io.images import IMAGE_SUFFIXES
-from data_gen.scenes.photographs import packaged_path
-from serving.web.actions import FULL, RECOMMENDED, THRESHOLD_PX
+from dmenet_tf.visualization import INFERNO
+from serving.web.actions import (
+    DEBLURRED,
+    FULL,
+    GIVEN,
+    MAGNIFIED,
+    MAP,
+    OWN,
+    RECOMMENDED,
+    SEVEN,
+    THRESHOLD_PX,
+)
+from serving.web.examples import CREDITS, examples
 
 WEB = Path(__file__).parent
 SIDES = (240, 320, 480, 640, 960, 1280, 2000)
@@ -20,12 +31,14 @@ RULES = {
     "hysteresis": "threshold and surroundings",
     "paper": "0.3 of the range (paper)",
 }
-# Of scikit-image's wheel; `data_gen.scenes.photographs` has sources and terms.
-EXAMPLES = {"chelsea": "Cat", "coffee": "Coffee", "astronaut": "Astronaut", "rocket": "Rocket"}
-CREDITS = (
-    "Examples: Stefan van der Walt (cat), Rachel Michetti (coffee), both CC0; "
-    "NASA and SpaceX, public domain."
-)
+COLOURS = {
+    INFERNO: "black, red, yellow",
+    "plasma": "blue, red, yellow",
+    "magma": "black, violet, cream",
+    "bone": "black, grey, white",
+}
+SCALES = {OWN: "this photo's own", SEVEN: "0 to 7 px", GIVEN: "0 to ..."}
+COMPARED = {MAP: "the map", MAGNIFIED: "the magnified blur", DEBLURRED: "the photo deblurred"}
 
 
 def inputs(max_side: int | None):
@@ -34,7 +47,7 @@ def inputs(max_side: int | None):
         label="Your photo", file_types=list(IMAGE_SUFFIXES), height=150, elem_id="dm-photo"
     )
     gallery = gr.Gallery(
-        [(str(path), EXAMPLES[name]) for name, path in examples().items()],
+        [(str(one.path), one.caption) for one in examples().values()],
         label="Or an example",
         columns=2,
         height="auto",
@@ -69,6 +82,51 @@ def viewer():
         elem_id="dm-viewer",
     )
     return planes, gr.HTML(elem_id="dm-words", apply_default_css=False)
+
+
+def look():
+    """Which colours the map has, and over which sigma: name, scale, the number of the scale."""
+    return (
+        gr.Dropdown(
+            [(text, name) for name, text in COLOURS.items()],
+            value=INFERNO,
+            label="Colours of the map",
+            elem_id="dm-colours",
+        ),
+        gr.Dropdown(
+            [(text, scale) for scale, text in SCALES.items()],
+            value=OWN,
+            label="Scale",
+            elem_id="dm-range",
+        ),
+        gr.Number(
+            7.0,
+            label="Bright end, sigma in px",
+            minimum=0.1,
+            step=0.1,
+            visible=False,
+            elem_id="dm-bright",
+        ),
+    )
+
+
+def comparison():
+    """What the photo is compared with, and the slider between both."""
+    with_what = gr.Radio(
+        [(text, value) for value, text in COMPARED.items()],
+        value=MAP,
+        label="Compare the photo with",
+        info="Deblurring takes some seconds, and restores little above a sigma of 3 px.",
+        elem_id="dm-compare",
+    )
+    slider = gr.ImageSlider(
+        label="Before and after: drag the line",
+        interactive=False,
+        buttons=["fullscreen"],
+        max_height=420,
+        elem_id="dm-slider",
+    )
+    return with_what, slider
 
 
 def results():
@@ -122,10 +180,5 @@ def results():
     return tinted, make, files, cut, rule, threshold, magnified, factor
 
 
-def examples() -> dict[str, Path]:
-    found = {name: packaged_path(name) for name in EXAMPLES}
-    return {name: path for name, path in found.items() if path is not None}
-
-
 def example_path(index: int) -> str:
-    return str(list(examples().values())[index])
+    return str(list(examples().values())[index].path)

@@ -16,28 +16,39 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from data_gen.io.arrays import write_npy
 from data_gen.io.data_urls import data_url
 from data_gen.io.images import read_bytes
 from data_gen.io.photos import decode_photo
 from data_gen.io.pixels import to_uint8
+from dmenet_tf.applications.deblur import deblur
 from dmenet_tf.applications.magnify import magnify
 from dmenet_tf.applications.planes import follow_edges, sharp_level, without_floor
 from dmenet_tf.applications.refocus import refocus, sigma_at
 from dmenet_tf.applications.segment import cut_out, sharp_mask
+from dmenet_tf.prediction import predictor
 from dmenet_tf.prediction.map_files import write_map
 from dmenet_tf.prediction.metadata import Metadata
 from dmenet_tf.prediction.summaries import SUFFIXES
-from dmenet_tf.visualization import ColourRange, colour_map, overlay, own_range, ticks
+from dmenet_tf.visualization import (
+    INFERNO,
+    ColourRange,
+    colour_map,
+    overlay,
+    own_range,
+    ticks,
+)
 from serving.contract import PNG_MAX
+from serving.web.words import explain, word_below
 
 MAX_PHOTO_PIXELS = 60_000_000
 VIEW_SIDE_PX = 1280
-# Magnified blur costs with area and with sigma, so with the third power of the side.
-MAGNIFIED_SIDE_PX = 640
+# Magnified blur costs with area and with sigma, so with the third power of the side; deblurring is
+# slower still.
+MAGNIFIED_SIDE_PX = DEBLURRED_SIDE_PX = 640
 COLOUR_STEPS = 16  # of the scale's gradient
 TEMPORARY = "GRADIO_TEMP_DIR"  # the page's own folder, which goes with it
 STEM_MAX = 100  # of a file's name
@@ -71,14 +82,32 @@ class Analysis:
     notes: tuple[str, ...] = ()
     """Of reading the photo: plain text."""
 
-    @property
-    def colours(self) -> ColourRange:
-        """The map's own range, as in the files of `dmenet predict`."""
-        return own_range(self.sigma_px, self.largest_px)
 
-    @property
-    def share(self) -> np.ndarray:
-        return self.colours.share(self.sigma_px)
+@dataclass(frozen=True)
+class Colours:
+    """How maps are coloured: what was chosen on the page."""
+
+    name: str = INFERNO
+    """Of `dmenet_tf.visualization.COLOUR_MAPS`."""
+    bright_px: float | None = None
+    """The sigma at the bright end, from 0; None for each map's own range, as in the files of
+    `dmenet predict`."""
+
+    def range_of(self, analysis: Analysis) -> ColourRange:
+        if self.bright_px is None:
+            return own_range(analysis.sigma_px, analysis.largest_px)
+        return ColourRange(0.0, self.bright_px)
+
+    def share(self, analysis: Analysis) -> np.ndarray:
+        """Where each pixel's sigma lies between the ends of the colours."""
+        return self.range_of(analysis).share(analysis.sigma_px)
+
+    def draw(self, analysis: Analysis) -> np.ndarray:
+        """The map in colours: uint8 [h, w, 3]."""
+        return colour_map(self.share(analysis), self.name)
+
+
+OWN = Colours()
 
 
 # --- asking the server -----------------------------------------------------------------------
@@ -125,54 +154,36 @@ def _kept(result, stem: str) -> Path:
     return result.save(folder / f"{stem[:STEM_MAX]}{SUFFIXES['npy']}", "npy")
 
 
-def files(analysis: Analysis) -> list[str]:
+def files(analysis: Analysis, colours: Colours = OWN) -> list[str]:
     """The whole map as files to keep, as `dmenet predict` writes them: colours, 16 bit, numbers."""
     stem = analysis.map_file.name.removesuffix(SUFFIXES["npy"])
     paths = [analysis.map_file.with_name(stem + SUFFIXES[format]) for format in ("colour", "png16")]
-    if not all(path.exists() for path in paths):
-        sigma_px = np.load(analysis.map_file)
-        for path, format in zip(paths, ("colour", "png16"), strict=True):
-            write_map(path, format, sigma_px, analysis.metadata, None, None)
+    sigma_px = np.load(analysis.map_file)
+    ends = None if colours.bright_px is None else colours.range_of(analysis)
+    for path, format in zip(paths, ("colour", "png16"), strict=True):
+        write_map(path, format, sigma_px, analysis.metadata, None, ends, colours.name)
     return [str(path) for path in (*paths, analysis.map_file)]
-
-
-def explain(error: ConnectionError) -> str:
-    """A failed request in plain words; `code`, where it has one, names a gRPC status."""
-    code = getattr(error, "code", None)
-    if code == "UNAVAILABLE":
-        return f"The server does not answer. Is it running? Try again in a moment. ({error})"
-    if code == "DEADLINE_EXCEEDED":
-        return f"The server took too long. Choose a smaller size, or try again. ({error})"
-    return f"The server refused this photo: {error}"
 
 
 def reduced(image: np.ndarray, longest_px: int) -> np.ndarray:
     """Any picture, averaged down until its longer side is at most `longest_px`."""
-    height, width = _size(image.shape, longest_px)
-    if (height, width) == image.shape[:2]:
-        return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return predictor.reduced(image, predictor.scale_to(longest_px, *image.shape[:2]))
 
 
 def sampled(plane: np.ndarray, longest_px: int) -> np.ndarray:
     """[H, W] -> [h, w] of single pixels, the one at floor((i + 0.5) * H / h) for i."""
-    height, width = _size(plane.shape, longest_px)
+    scale = predictor.scale_to(longest_px, *plane.shape)
     rows, columns = (
         ((np.arange(count) + 0.5) * full / count).astype(int)
-        for count, full in ((height, plane.shape[0]), (width, plane.shape[1]))
+        for count, full in zip(predictor.reduced_size(plane.shape, scale), plane.shape, strict=True)
     )
     return plane[np.ix_(rows, columns)]
-
-
-def _size(shape, longest_px):
-    scale = min(1.0, longest_px / max(shape[:2]))
-    return tuple(max(1, round(side * scale)) for side in shape[:2])
 
 
 # --- pictures --------------------------------------------------------------------------------
 
 
-def viewer_value(analysis: Analysis) -> dict:
+def viewer_value(analysis: Analysis, colours: Colours = OWN) -> dict:
     """What web/viewer.js draws and reads: pictures as data URLs, sigma as numbers; `scale` is that
     of the picture that the network saw.
 
@@ -182,11 +193,11 @@ def viewer_value(analysis: Analysis) -> dict:
     step_px = analysis.largest_px / PNG_MAX
     steps = np.rint(np.clip(analysis.sigma_px / step_px, 0, PNG_MAX)).astype("<u2")
     height, width = steps.shape
-    colours = analysis.colours
+    ends = colours.range_of(analysis)
     return {
         "serial": uuid.uuid4().hex,
         "photo": _data_url(analysis.photo, "JPEG"),
-        "map": _data_url(colour_map(analysis.share), "PNG"),
+        "map": _data_url(colours.draw(analysis), "PNG"),
         "sigma": base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode(),
         "step_px": step_px,
         "height": height,
@@ -194,14 +205,15 @@ def viewer_value(analysis: Analysis) -> dict:
         "photo_height": analysis.photo_height,
         "photo_width": analysis.photo_width,
         "sharp_below_px": analysis.figures["sharp_below_px"],
-        "below": _word_below(analysis.scale),
+        "below": word_below(analysis.scale),
         "above": "blurred",
         "scale": analysis.scale,
-        "low_px": colours.low_px,
-        "high_px": colours.high_px,
-        "ticks": ticks(*colours, TICKS),
+        "low_px": ends.low_px,
+        "high_px": ends.high_px,
+        "ticks": ticks(*ends, TICKS),
         "colours": [
-            "#" + bytes(colour).hex() for colour in colour_map(np.linspace(0, 1, COLOUR_STEPS))
+            "#" + bytes(colour).hex()
+            for colour in colour_map(np.linspace(0, 1, COLOUR_STEPS), colours.name)
         ],
     }
 
@@ -213,9 +225,9 @@ def _data_url(pixels: np.ndarray, kind: str) -> str:
     return data_url(file.getvalue(), f"image/{kind.lower()}")
 
 
-def tinted(analysis: Analysis) -> np.ndarray:
+def tinted(analysis: Analysis, colours: Colours = OWN) -> np.ndarray:
     """uint8 [h, w, 3]: the grey photo under the map's colours."""
-    return overlay(analysis.photo, analysis.share)
+    return overlay(analysis.photo, colours.share(analysis), colours.name)
 
 
 def cutout(analysis: Analysis, rule: str, threshold_px: float) -> np.ndarray:
@@ -238,57 +250,32 @@ def refocused(analysis: Analysis, x: int, y: int, factor: float) -> np.ndarray:
     return to_uint8(refocus(image, sigma_px, sigma_at(sigma_px, x, y), aperture=factor))
 
 
+def deblurred(analysis: Analysis) -> np.ndarray:
+    """uint8 [h, w, 3], at most DEBLURRED_SIDE_PX: as `dmenet apply deblur` does it.
+
+    It takes seconds, so it is kept beside the map.
+    """
+    kept = analysis.map_file.with_name("deblurred.npy")
+    if not kept.exists():
+        image, sigma_px = _small(analysis, DEBLURRED_SIDE_PX)
+        write_npy(kept, to_uint8(deblur(image, sigma_px)))
+    return np.load(kept)
+
+
+def compared(picture: np.ndarray, analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
+    """(the photo, `picture`), both of the picture's size: what a slider lies over."""
+    return reduced(analysis.photo, max(picture.shape[:2])), picture
+
+
+def _small(analysis: Analysis, longest_px: int):
+    """Photo, float32 in [0, 1], and the blur in its pixels, along its edges."""
+    image = reduced(analysis.photo.astype(np.float32) / 255, longest_px)
+    sigma_px = reduced(analysis.sigma_px, longest_px)
+    sigma_px = sigma_px * np.float32(image.shape[1] / analysis.photo_width)
+    return image, follow_edges(image, sigma_px)
+
+
 def _for_lenses(analysis: Analysis):
     """Photo, float32 in [0, 1], and blur in its pixels beyond what maps have where it is sharp."""
-    image = reduced(analysis.photo.astype(np.float32) / 255, MAGNIFIED_SIDE_PX)
-    sigma_px = reduced(analysis.sigma_px, MAGNIFIED_SIDE_PX)
-    sigma_px = sigma_px * np.float32(image.shape[1] / analysis.photo_width)
-    sigma_px = follow_edges(image, sigma_px)
+    image, sigma_px = _small(analysis, MAGNIFIED_SIDE_PX)
     return image, without_floor(sigma_px, sharp_level(sigma_px))
-
-
-# --- words -----------------------------------------------------------------------------------
-
-
-def _limit(sharp_below_px: float, scale: float) -> str:
-    """What counts as sharp (`dmenet_tf.prediction.sharpness`), in words."""
-    if scale == 1.0:
-        return f"{sharp_below_px:.3g} px"
-    seen_px = sharp_below_px * scale
-    return f"{sharp_below_px:.3g} px, which is {seen_px:.3g} px of what the network saw"
-
-
-def _word_below(scale: float) -> str:
-    """What a blur below the limit is called. In a reduced photo it may be many of its pixels, and
-    all that is known is that the network saw none."""
-    return "sharp" if scale == 1.0 else "no blur that shows at the size which the network saw"
-
-
-def summary_html(analysis: Analysis) -> str:
-    """The figures of the whole map; holds numbers only, nothing that a user wrote."""
-    figures, photo = analysis.figures, f"{analysis.photo_width} x {analysis.photo_height}"
-    seen = [round(side * analysis.scale) for side in (analysis.photo_width, analysis.photo_height)]
-    sharp_below_px = figures["sharp_below_px"]
-    rows = (
-        (
-            "Sharp part" if analysis.scale == 1.0 else "No visible blur",
-            f"{figures['share_sharp']:.0%}",
-            f"of the photo has a blur below {_limit(sharp_below_px, analysis.scale)}",
-        ),
-        (
-            "Typical blur",
-            f"{figures['median_sigma_px']:.2f} px",
-            "half of the photo is sharper, half is softer (median)",
-        ),
-        (
-            "Sharpest part",
-            f"{figures['sharpest_sigma_px']:.2f} px",
-            "the sharpest tenth of the photo stays below this blur",
-        ),
-        ("Photo", f"{photo} px", f"the network saw {seen[0]} x {seen[1]} px"),
-    )
-    cells = "".join(
-        f"<div><dt>{name}</dt><dd><strong>{value}</strong><small>{note}</small></dd></div>"
-        for name, value, note in rows
-    )
-    return f'<dl class="dm-figures">{cells}</dl>'

@@ -28,7 +28,7 @@ function drawScale(value) {
   find(".dm-ticks").replaceChildren(...ticks);
   find(".dm-scale").setAttribute(
     "aria-label",
-    `Scale of the map: black ${value.low_px.toFixed(1)}, yellow ${value.high_px.toFixed(1)} pixels`);
+    `Scale of the map: dark ${value.low_px.toFixed(1)}, bright ${value.high_px.toFixed(1)} pixels`);
 }
 
 async function draw() {

@@ -1,10 +1,13 @@
 """Files appear whole or not at all."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from data_gen.io import atomic
+from tests.support.paths import ROOT
 
 
 def test_no_half_file_is_left_or_seen(tmp_path):
@@ -43,3 +46,18 @@ def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", noted("replace", replace))
     atomic.write_bytes(tmp_path / "a", b"1")
     assert events[:2] == ["fsync", "replace"]
+
+
+def test_names_of_other_letters_are_written_where_the_encoding_is_ascii(tmp_path):
+    program = "import sys; from data_gen.io.atomic import write_text; write_text(sys.argv[1], 'a')"
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name in ("ä.txt", "ä" * 120 + ".txt"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / name)],
+            cwd=ROOT,
+            env=os.environ | ascii_only,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / name).read_text() == "a"

@@ -1,5 +1,6 @@
 """python -m data_gen card: numbers of a dataset worked out by hand, and one whole HTML file."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -7,10 +8,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from data_gen import optics
 from data_gen.curation import card, card_statistics, entry_points
 from data_gen.dataset import folders, manifest, records, shards
 
-# COC of 0, 0.5, 1 and 28 px: two of four pixels are sharp.
+# COC of 0, 0.5, 1 and 28 px: three of four pixels are sharp, as sigma is below 1 px below 4 px.
 COC_PX = np.array([[0.0, 0.5], [1.0, 28.0]], np.float32)
 IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
@@ -53,8 +55,8 @@ def test_numbers_by_hand(tmp_path):
     cocs = [COC_PX, np.full((2, 2), 13.9, np.float32), COC_PX]
     write_records(tmp_path, cocs, ["a", "b", "a"], lines)
     found = collect(tmp_path)
-    assert (found.pixels, found.sharp_pixels, len(found.rows)) == (12, 4, 3)
-    assert found.sharp_share == pytest.approx(1 / 3)
+    assert (found.pixels, found.sharp_pixels, len(found.rows)) == (12, 6, 3)
+    assert found.sharp_share == pytest.approx(1 / 2)
     # Bins of 0.5 px: 0 in the first, 0.5 in the second, 1 in the third, 13.9 in the 28th (13.5 up),
     # 28 in the last. 16 bits store 1 px as 1.0002 and 0.5 px as 0.4999.
     assert found.coc_histogram.sum() == 12
@@ -71,20 +73,52 @@ def test_numbers_by_hand(tmp_path):
 
 
 def test_released_folders_without_any_manifest(tmp_path):
-    # c = 1, 2, 15 stored as 10, 20, 150: sigma 0, 0.5, 7; COC 0, 2, 28.
-    for name, sigma_px in (("x", 0.0), ("y", 0.5), ("z", 7.0)):
+    # c = 1, 2, 15, 3 stored as 10, 20, 150, 30: sigma 0, 0.5, 7, 1; COC 0, 2, 28, 4.
+    for name, sigma_px in (("x", 0.0), ("y", 0.5), ("z", 7.0), ("w", 1.0)):
         folders.write_folder_example(tmp_path, name, IMAGE, np.full((2, 2), sigma_px), "released")
     found = collect(tmp_path)
-    assert [row.max_coc_px for row in found.rows] == pytest.approx([0, 2, 28])
-    assert [row.sharp_share for row in found.rows] == [1, 0, 0]
+    assert [row.max_coc_px for row in found.rows] == pytest.approx([4, 0, 2, 28])  # w to z
+    assert [row.sharp_share for row in found.rows] == [0, 1, 1, 0]
     assert found.scenes() == []
     assert run(tmp_path, "-o", tmp_path / "card.html") == 0
     page = (tmp_path / "card.html").read_text()
     assert "There is no manifest.jsonl" in page
     assert "Scene that each image was made from." in page
-    assert "Number of layers of 3 of 3 images." in page
+    assert "Number of layers of 4 of 4 images." in page
     assert "detected from the maps" in page
     assert "focus: 0 nearest" not in page and "Images of each scene" not in page
+
+
+def test_sharp_is_what_summaries_of_maps_call_sharp(tmp_path):
+    sigma_px = np.linspace(0, 7, 24, dtype=np.float32).reshape(4, 6)
+    image = np.zeros((4, 6, 3), np.uint8)
+    folders.write_folder_example(tmp_path, "x", image, sigma_px, "paper")
+    stored = card.open_dataset(tmp_path, "paper")
+    (row,) = card_statistics.collect(stored, {}).rows
+    assert row.sharp_share == np.mean(sigma_px < optics.SHARP_BELOW_PX)
+
+
+def test_options_are_printed_as_they_are_typed_beside_the_data(tmp_path, capsys):
+    write_records(tmp_path, [COC_PX], ["a"])
+    realism = {
+        "aperture": "disc",
+        "linear_light": True,
+        "fill_background": False,
+        "shot_noise": 0.0,
+    }
+    about = {"source": "scenes", "scenes": 3, "count": 1, "seed": 0, "crop": 352, "far": None}
+    more = {"shard_size": 64, "realism": realism, "bgr_scenes": ["nyu_*", "x"]}
+    (tmp_path / manifest.PARAMETERS).write_text(json.dumps(about | more))
+    before = entry_points.inspect([str(tmp_path)])
+    assert run(tmp_path) == 0
+    assert str(tmp_path / "card.html") in capsys.readouterr().out
+    page = html.unescape((tmp_path / "card.html").read_text())
+    typed = (
+        "--seed 0 --crop 352 --shard-size 64 --aperture disc --linear-light --shot-noise 0.0 "
+        "--bgr-scenes 'nyu_*' x"
+    )
+    assert f"--count 1 {typed}" in page and "{'" not in page
+    assert entry_points.inspect([str(tmp_path)]) == before  # the card is no part of the data
 
 
 class Checker(HTMLParser):

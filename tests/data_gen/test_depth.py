@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import h5py
 import numpy as np
@@ -6,6 +8,7 @@ import scipy.io
 
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import write_png
+from data_gen.sources import depth_files
 from data_gen.sources.depth import (
     clean_depth,
     disparity_depth,
@@ -13,8 +16,8 @@ from data_gen.sources.depth import (
     planar,
     read_depth,
 )
-from data_gen.sources.depth_files import read_array, read_calibration
-from tests.support.depth_files import write_dpt, write_pfm
+from data_gen.sources.depth_files import DEPTH_SUFFIXES, read_array, read_calibration
+from tests.support.depth_files import write_dpt, write_exr, write_pfm
 
 
 @pytest.fixture
@@ -38,17 +41,39 @@ def test_every_format_gives_the_same_numbers(tmp_path, ramp):
         with h5py.File(tmp_path / name, "w") as file:
             file["frames/depth"] = ramp
             file["frames/K"] = np.eye(3)[0]
+    if ".exr" in DEPTH_SUFFIXES:
+        layers = {"View Layer.Depth.Z": ramp, "View Layer.Combined.R": ramp / 2}
+        write_exr(tmp_path / "a.exr", layers)
+        write_exr(tmp_path / "b.exr", {"R": ramp, "G": ramp, "B": ramp})  # Blender, one pass a file
+        write_exr(tmp_path / "c.exr", {"V": np.float16(ramp)})  # exact up to 2048
     cv2.imwrite(str(tmp_path / "a.tiff"), ramp)
     cv2.imwrite(str(tmp_path / "b.tif"), ramp.astype(np.uint16))
     cv2.imwrite(str(tmp_path / "a.pgm"), ramp.astype(np.uint16))
     files = sorted(tmp_path.iterdir())
-    assert len(files) == 14
+    assert len(files) == 14 + 3 * (".exr" in DEPTH_SUFFIXES)
     for path in files:
         depth = read_depth(path)
         assert depth.dtype == np.float32
         np.testing.assert_array_equal(depth, ramp, err_msg=path.name)
         # larger disparity = nearer
         np.testing.assert_allclose(read_depth(path, inverse=True), 1 / ramp, rtol=1e-6)
+
+
+def test_an_exr_of_colours_is_no_depth(tmp_path, ramp):
+    pytest.importorskip("OpenEXR", reason="needs the extra exr")
+    write_exr(tmp_path / "a.exr", {"R": ramp, "G": ramp + 1, "B": ramp})
+    with pytest.raises(DataFileError, match="Z, one channel, or equal ones; received B, G, R"):
+        read_depth(tmp_path / "a.exr")
+    # Blender's background is sky.
+    depth = ramp.copy()
+    depth[0] = 1e10
+    write_exr(tmp_path / "a.exr", {"Z": depth})
+    assert (read_depth(tmp_path / "a.exr")[0] == ramp.max()).all()
+
+
+def test_an_exr_says_what_it_takes_to_be_read():
+    reason = depth_files.why_not_read(Path("a/b.EXR"))
+    assert "OpenEXR is not installed (pip install" in reason and "exr" in reason
 
 
 def test_damaged_depth_files_are_refused(tmp_path, ramp):

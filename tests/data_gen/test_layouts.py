@@ -8,14 +8,7 @@ from data_gen.io.images import read_rgb, write_png
 from data_gen.rendering.lens import LENS_SAMPLERS, defocus_map
 from data_gen.sources.base import concat
 from data_gen.sources.rgbd import open_source
-from tests.support.depth_files import write_dpt, write_pfm
-
-H, W = 12, 16
-
-
-@pytest.fixture
-def image():
-    return np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+from tests.support.depth_files import H, W, write_dpt, write_pfm
 
 
 @pytest.fixture

@@ -40,6 +40,16 @@ def test_without_a_total_a_log_has_nothing(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_few_items_need_no_line(capsys):
+    assert list(progress(range(9), least=10)) == list(range(9))
+    with progress(total=9, least=10) as bar:
+        bar.set_postfix_str("name", refresh=True)
+        bar.update(9)
+    assert capsys.readouterr().err == ""
+    assert list(progress(range(10), least=10)) == list(range(10))
+    assert len(shares(capsys.readouterr().err)) == 10
+
+
 def test_a_generator_takes_its_total_as_an_option(capsys):
     assert list(progress(iter("abcd"), total=4)) == list("abcd")
     assert shares(capsys.readouterr().err) == ["25%", "50%", "75%", "100%"]

@@ -8,13 +8,7 @@ from data_gen.io.errors import DataFileError
 from data_gen.io.images import write_png
 from data_gen.sources.depth import planar
 from data_gen.sources.rgbd import open_source
-
-H, W = 12, 16
-
-
-@pytest.fixture
-def image():
-    return np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+from tests.support.depth_files import H, W
 
 
 @pytest.fixture

@@ -64,7 +64,6 @@ def test_equal_sizes_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("a.exr", "OpenCV's wheels have no OpenEXR: convert it to .npy"),
         ("a.npy.gz", "unpack it first"),
         ("a.jpg", "a JPEG changes what it stores"),
         ("a.xyz", "depth is read from .png .npy"),

@@ -27,14 +27,14 @@ def test_a_graph_for_inference_comes_without_a_keras_model(tmp_path, b, dtype, m
     for name in ("encoding", "origin", "identity", *said):
         assert getattr(found, name) == getattr(trained, name)
     image = tf.random.uniform((1, 32, 48, 3))
-    np.testing.assert_array_equal(found.network(image), expected(image))
+    np.testing.assert_array_equal(found.model(image), expected(image))
 
 
 def test_a_graph_for_inference_comes_from_a_loaded_model(b):
     trained = TrainedModel(b, "paper", "runs/some", "0" * 12, "", 320, "photos")
     found = load_for_inference(trained)
     assert (found.identity, found.recommended_side) == ("0" * 12, 320)
-    assert found.network.channels == b.get_layer("conv1_1").filters
+    assert found.model.channels == b.get_layer("conv1_1").filters
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown", "misshapen"])

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from data_gen.io.errors import DataFileError
 from dmenet_tf.prediction.map_files import Metadata, colour_range, read_map, write_map
 from dmenet_tf.prediction.summaries import SUFFIXES, measure
-from dmenet_tf.visualization import ColourRange, colour_map, overlay, side_by_side
+from dmenet_tf.visualization import COLOUR_MAPS, ColourRange, colour_map, overlay, side_by_side
 
 RNG = np.random.default_rng(0)
 METADATA = Metadata("0123456789ab", "released", version="1.2", licence="theirs")
@@ -45,6 +45,17 @@ def test_a_colour_map_is_read_back_through_its_own_range(tmp_path):
     write_map(path, "colour", sigma_px, METADATA, colours=ColourRange(0.0, 4.0))
     back, _ = read_map(path)
     assert np.abs(back - np.minimum(sigma_px, 4)).max() <= 4 * 0.5 / 240 * 1.02
+
+
+@pytest.mark.parametrize("name", COLOUR_MAPS)
+def test_colours_of_any_name_are_read_back(tmp_path, name):
+    path = tmp_path / "a.colour.png"
+    sigma_px = RNG.uniform(0, 7, (90, 120)).astype(np.float32)
+    write_map(path, "colour", sigma_px, METADATA, colours=ColourRange(0.0, 7.0), name=name)
+    assert np.abs(read_map(path)[0] - sigma_px).max() <= 7 * 0.5 / 240 * 1.02
+    with Image.open(path) as opened:
+        shown = np.asarray(opened.convert("RGB")).astype(int)
+    assert np.abs(shown[:, :120] - colour_map(sigma_px / 7, name)).max() <= 8
 
 
 def test_a_colour_map_shows_its_colours_and_is_small(tmp_path):

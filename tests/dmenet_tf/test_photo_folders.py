@@ -162,3 +162,37 @@ def test_infinite_distances_are_told_with_share_and_limit(network, tmp_path, cap
     assert "note: a.png: 85% of the distances are infinite" in note and "sigma = 0.267 px" in note
     assert command.main([*arguments, "--near"]) == 0
     assert "infinite" not in capsys.readouterr().err
+
+
+# --- progress ----------------------------------------------------------------------------------
+
+
+def test_a_log_follows_the_tiles_of_a_large_photo(network, tmp_path, capsys):
+    write_png(tmp_path / "a.png", PIXELS)  # 48 x 64 px when it is padded: 12 tiles of 16 px
+    network.tile_side = lambda height, width, wanted: 16
+    for run in (
+        lambda: run_predict("a.png", "-o", "maps"),
+        lambda: run_apply("magnify", "a.png", "-o", "results"),
+    ):
+        assert run() == 0
+        error = capsys.readouterr().err
+        told = [line for line in error.splitlines() if "tiles" in line]
+        assert "\r" not in error and len(told) == 10  # a line for every tenth
+        assert told[0].startswith("a.png: 2 of 12 tiles, 17%, ")
+        assert told[-1].startswith("a.png: 12 of 12 tiles, 100%, ")
+    network.tile_side = lambda height, width, wanted: 32  # 4 tiles
+    assert run_predict("a.png", "-o", "maps", "--overwrite") == 0
+    assert "tiles" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count, lines", [(9, 0), (20, 10)])
+def test_a_log_follows_many_photos(network, tmp_path, capsys, count, lines):
+    for index in range(count):
+        write_png(tmp_path / "photos" / f"{index}.png", PIXELS)
+    for run in (
+        lambda: run_predict("photos", "-o", "maps"),
+        lambda: run_apply("magnify", "photos", "-o", "results"),
+    ):
+        assert run() == 0
+        error = capsys.readouterr().err
+        assert error.count(f" of {count} photos, ") == lines and "\r" not in error

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_gen.io.errors import DataFileError
+from data_gen.io.images import write_png
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data import sources, streams
 
@@ -101,3 +102,12 @@ def test_files_of_scenes_are_checked_before_any_work(tmp_path, name):
     (tmp_path / "scenes" / "1" / name).write_bytes(b"")
     with pytest.raises(DataFileError, match=f"scenes/1/{name}: the file must not be empty"):
         sources.open_streams(config, 0)
+
+
+def test_depth_of_half_the_size_is_resized_where_it_is_asked_for(tmp_path):
+    write_png(tmp_path / "s/rgb.png", np.zeros((8, 12, 3), np.uint8))
+    np.save(tmp_path / "s/depth.npy", 1 + np.arange(24, dtype=np.float32).reshape(4, 6))
+    with pytest.raises(DataFileError, match="--resize-depth nearest"):
+        sources.open_path(tmp_path, DataConfig())[0].read(0)
+    source, _ = sources.open_path(tmp_path, DataConfig(resize_depth="nearest"))
+    assert source.read(0)[1].shape == (8, 12)

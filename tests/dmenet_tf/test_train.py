@@ -24,6 +24,7 @@ from dmenet_tf.training.monitoring import NonFiniteLossError
 from dmenet_tf.training.validation import Validation
 from dmenet_tf.weights.checkpoints import load_blur_estimation
 from dmenet_tf.weights.load import load_weights
+from tests.support.events import event_records
 
 TINY = PRESETS["tiny"].config
 COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]
@@ -56,7 +57,18 @@ def finished(tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "tiny"
     done = subprocess.run(
         # Held-out examples of a size that the decoder takes only padded.
-        [*COMMAND, "--run", str(run), "--pretrain-steps", "2", "--validation-crop", "40", *FAST],
+        [
+            *COMMAND,
+            "--run",
+            str(run),
+            "--pretrain-steps",
+            "2",
+            "--validation-crop",
+            "40",
+            *FAST,
+            "--histograms",
+            "4",
+        ],
         capture_output=True,
         text=True,
     )
@@ -77,6 +89,16 @@ def test_a_run_leaves_what_it_promises(finished):
     saved = configuration.load(run / "config.json")
     assert saved.training.pretrain_steps == 2 and saved.network.width == 0.03
     assert "of the best constant map's" in done.stdout and "tensorboard --logdir" in done.stdout
+    assert "6 steps show that everything runs, and nothing about the maps" in done.stdout
+    assert "mse_ratio_to_constant" in lines(run, "validation.jsonl")[-1]
+    tags = {tag for _, tag in event_records(run)}
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= tags
+    assert "_hparams_/session_end_info" in tags
+    # Histograms every fourth step, and at the end.
+    kernels = {(step, tag) for step, tag in event_records(run) if tag.startswith("weights/")}
+    assert {step for step, _ in kernels} == {4, 6}
+    networks = {tag.split("/")[1] for _, tag in kernels}
+    assert networks == {"blur_estimation", "discriminator", "sharpness"}  # C does not learn
 
 
 def test_pretraining_comes_first(finished):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dmenet_tf.metrics import precision_recall
 from dmenet_tf.training.validation import Validation, best_accuracy
 
 
@@ -50,6 +51,28 @@ def test_photos_are_seen_at_the_recommended_side(side, seen):
     assert model.seen[2] == seen  # 32 and 80 are multiples of 16
     assert figures["photo_ap"] == pytest.approx(1.0, abs=0.02)
     assert figures["photo_best"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_curve_is_of_all_photos_pixels():
+    model, maps = Bright(), np.zeros((1, 16, 16, 1), np.float32)
+    sharp = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.float32)
+    images = np.zeros((1, 16, 16, 3), np.float32)
+    validation = Validation(images, maps, Photos(two_halves(16, 32), sharp))
+    assert set(validation.measure(model, maps)) == set(validation.names)
+    assert validation.counts.blurred == 256 and validation.counts.called[0] == 512 + 256
+    precision, recall = precision_recall(validation.counts)
+    assert precision[0] == 1 / 3 and (recall[1:] == 1).all() and (precision[1:] == 1).all()
+    # Of sharp photos alone, recall is not defined.
+    validation = Validation(images, maps, Photos(sharp))
+    validation.measure(model, maps)
+    assert validation.counts is None
+
+
+def test_the_ratio_to_the_best_constant_map():
+    truth = np.float32([0, 1] * 128).reshape(1, 16, 16, 1)
+    validation = Validation(np.zeros((1, 16, 16, 3), np.float32), truth)
+    figures = validation.measure(None, np.full_like(truth, 0.5))
+    assert figures["mse_ratio_to_constant"] == 1.0 and validation.counts is None
 
 
 def test_what_the_best_checkpoint_is_best_in():

@@ -125,11 +125,15 @@ def test_side_by_side_is_never_wider_than_a_screen(height, width):
 
 def test_panel_puts_every_part_in_its_place():
     picture = pictures.panel(IMAGE, PREDICTED, TRUTH, sharpness=PREDICTED)
-    top, height, width = pictures.HEADER_PX, 24 + pictures.CELL_GAP_PX, 40 + pictures.CELL_GAP_PX
-    assert picture.shape == (top + 2 * height, 4 * width, 3) and picture.dtype == np.uint8
+    # 40 px are too narrow for a heading: four times as large.
+    gap, top = pictures.CELL_GAP_PX, pictures.HEADER_PX
+    height, width = 4 * 24 + gap, 4 * 40 + gap
+    assert picture.shape[0] == top + 2 * height and picture.dtype == np.uint8
 
     def cell(row, column):
-        return picture[top + row * height :, column * width :][:24, :40]
+        enlarged = picture[top + row * height :, column * width :][: 4 * 24, : 4 * 40]
+        np.testing.assert_array_equal(enlarged, enlarged[::4, ::4].repeat(4, 0).repeat(4, 1))
+        return enlarged[::4, ::4]
 
     grey = np.repeat(np.rint(255 * PREDICTED), 3, axis=-1)
     for row in (0, 1):
@@ -137,9 +141,27 @@ def test_panel_puts_every_part_in_its_place():
         np.testing.assert_array_equal(cell(row, 1), pictures.colour_map(PREDICTED[row, ..., 0]))
         np.testing.assert_array_equal(cell(row, 2), pictures.colour_map(TRUTH[row]))
         np.testing.assert_array_equal(cell(row, 3), grey[row])
-    for column in range(4):  # each column has its title
-        assert picture[:top, column * width : (column + 1) * width].max() > 200
-    assert pictures.panel(IMAGE, PREDICTED).shape == (top + 2 * height, 2 * width, 3)
+    for column in range(4):  # each column has its title, which ends before the next
+        header = picture[:top, column * width : (column + 1) * width]
+        assert header.max() > 200 and header[:, -6:].max() == 0 and header[[0, -1]].max() == 0
+    # Beside them, the scale of sigma up to 7 px.
+    scale = picture[:, 4 * width + pictures.GAP_PX :]
+    np.testing.assert_array_equal(
+        picture[:, 4 * width :],
+        pictures.with_scale(picture[:, : 4 * width], pictures.ColourRange(0, 7))[:, 4 * width :],
+    )
+    assert (scale == pictures.colour_map(1.0)).all(-1).any()
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (16, 16), (64, 64), (3, 400)])
+def test_a_panel_of_any_size_has_whole_headings_and_a_scale(height, width):
+    image, plane = np.zeros((1, height, width, 3)), np.zeros((1, height, width))
+    picture = pictures.panel(image, plane, plane, plane)
+    times = -(-pictures.CELL_MIN_WIDTH_PX // width)
+    cell = times * width + pictures.CELL_GAP_PX
+    assert picture.shape[0] >= pictures.SCALE_MIN_HEIGHT_PX and picture.shape[1] > 4 * cell
+    headers = picture[: pictures.HEADER_PX, : 4 * cell].reshape(pictures.HEADER_PX, 4, cell, 3)
+    assert headers[:, :, -6:].max() == 0 and (headers.max(axis=(0, 2, 3)) > 200).all()
 
 
 def test_pictures_refuse_maps_of_another_size():

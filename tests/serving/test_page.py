@@ -4,6 +4,7 @@ import base64
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,10 +14,13 @@ pytest.importorskip("grpc", reason="needs the extra demo")
 from data_gen.io.images import write_png
 from data_gen.scenes.photographs import packaged_path
 from dmenet_tf.prediction.map_files import read_map
+from dmenet_tf.visualization import ColourRange, colour_map, overlay
 from serving import page
 from serving.client import ServingError
-from serving.web import results
+from serving.web import examples, results, words
 from tests.support.page import FakeEstimator
+
+LOOK = "inferno", "own", 7.0  # the page's controls of colours, as they stand at first
 
 
 def analyse(path, estimator=None, max_side=0):
@@ -73,19 +77,19 @@ def test_what_counts_as_sharp_is_told_in_pixels_of_both(photo):
     assert (value["scale"], value["sharp_below_px"]) == (0.5, 2)
     assert "no blur that shows" in value["below"] and "sharp" not in value["below"]
     assert results.viewer_value(analyse(photo))["below"] == "sharp"
-    words = results.summary_html(analyse(photo, max_side=45))
-    assert "No visible blur" in words and "Sharp part" not in words
-    assert "a blur below 2 px, which is 1 px of what the network saw" in words
-    assert "Sharp part" in results.summary_html(analyse(photo))
-    assert "a blur below 1 px</small>" in results.summary_html(analyse(photo))
+    said = words.summary_html(analyse(photo, max_side=45))
+    assert "No visible blur" in said and "Sharp part" not in said
+    assert "a blur below 2 px, which is 1 px of what the network saw" in said
+    assert "Sharp part" in words.summary_html(analyse(photo))
+    assert "a blur below 1 px</small>" in words.summary_html(analyse(photo))
 
 
 def test_the_summary_is_of_the_whole_map_in_words(photo):
-    words = results.summary_html(analyse(photo))
+    said = words.summary_html(analyse(photo))
     sigma_px = FakeEstimator.known(60, 90)
-    assert f"{np.mean(sigma_px < 1):.0%}" in words
-    assert f"{np.median(sigma_px):.2f} px" in words
-    assert "90 x 60 px" in words
+    assert f"{np.mean(sigma_px < 1):.0%}" in said
+    assert f"{np.median(sigma_px):.2f} px" in said
+    assert "90 x 60 px" in said
 
 
 def test_the_cut_out_keeps_what_is_sharp(photo):
@@ -141,6 +145,82 @@ def test_colours_and_scale_are_those_of_the_maps_own_range(photo):
     assert value["ticks"] == [0, 1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    "controls, ends",
+    [
+        (("bone", "own", 7.0), (0, 6)),
+        (("plasma", "7", 3.0), (0, 7)),
+        (("magma", "given", 4.0), (0, 4)),
+        (("inferno", "given", None), (0, 6)),  # no number yet
+    ],
+)
+def test_colours_and_scale_are_those_that_are_chosen(photo, controls, ends):
+    pytest.importorskip("gradio", reason="needs the extra demo")
+    from serving.web.actions import chosen
+
+    analysis, colours = analyse(photo), chosen(*controls)
+    value = results.viewer_value(analysis, colours)
+    assert (value["low_px"], value["high_px"]) == ends
+    dark, bright = (bytes(colour).hex() for colour in colour_map([0.0, 1.0], controls[0]))
+    assert (value["colours"][0], value["colours"][-1]) == (f"#{dark}", f"#{bright}")
+    # The same in the picture, the overlay and the file.
+    share = ColourRange(*ends).share(FakeEstimator.known(60, 90))
+    np.testing.assert_array_equal(colours.draw(analysis), colour_map(share, controls[0]))
+    np.testing.assert_array_equal(
+        results.tinted(analysis, colours), overlay(analysis.photo, share, controls[0])
+    )
+    stored, _ = read_map(results.files(analysis, colours)[0])
+    known = np.minimum(FakeEstimator.known(60, 90), ends[1])
+    np.testing.assert_allclose(stored, known, rtol=0, atol=ends[1] * 0.51 / 240)
+
+
+def test_other_colours_change_what_shows_them(photo):
+    gradio = pytest.importorskip("gradio", reason="needs the extra demo")
+    from serving.web.actions import MAGNIFIED, MAP, Actions
+
+    actions, analysis = Actions(FakeEstimator(), page.DEFAULT_SIDE), analyse(photo)
+    number, viewer, slider, _, files = actions.colour(analysis, MAP, "bone", "given", 4.0)
+    assert number["visible"] and viewer["high_px"] == 4
+    np.testing.assert_array_equal(slider[0], analysis.photo)
+    assert files["visible"] is False and files["value"] is None  # they had other colours
+    number, _, slider, *_ = actions.colour(analysis, MAGNIFIED, "bone", "own", 4.0)
+    assert not number["visible"] and slider == gradio.skip()
+
+
+def test_the_slider_lies_over_two_pictures_of_one_size(tmp_path):
+    pytest.importorskip("gradio", reason="needs the extra demo")
+    from serving.web.actions import DEBLURRED, MAGNIFIED, MAP, Actions
+
+    path = tmp_path / "wide.png"
+    noise = np.random.default_rng(0).integers(0, 256, (90, 900, 3), dtype=np.uint8)
+    write_png(path, cv2.GaussianBlur(noise, None, 3))
+    analysis = analyse(path)
+    lens = results.magnified(analysis, 2.0)
+    actions = Actions(FakeEstimator(), page.DEFAULT_SIDE)
+    shown = {
+        what: actions.compare(analysis, what, lens, *LOOK) for what in (MAP, MAGNIFIED, DEBLURRED)
+    }
+    for before, after in shown.values():
+        assert before.shape == after.shape and before.dtype == after.dtype == np.uint8
+    assert shown[MAP][0].shape == (90, 900, 3) and shown[MAGNIFIED][1] is lens
+    # Deblurring adds contrast, and is done once a photo.
+    before, after = (picture.astype(float) for picture in shown[DEBLURRED])
+    assert after.std() > 1.1 * before.std()
+    np.save(analysis.map_file.with_name("deblurred.npy"), lens)
+    np.testing.assert_array_equal(results.deblurred(analysis), lens)
+
+
+def test_examples_say_what_their_maps_do_not_tell(tmp_path):
+    known = examples.examples()
+    assert list(known)[:2] == ["chelsea", "strong_blur"] and "rocket" in known
+    assert all(len(one.caption) <= 14 for one in known.values())  # the gallery cuts longer ones
+    assert "is wrong" in examples.remark_on(known["rocket"].path)
+    said = words.summary_html(analyse(known["strong_blur"].path), "5 < 6")
+    assert said.startswith('<p class="dm-remark">5 &lt; 6</p>')
+    assert examples.remark_on(tmp_path / "rocket.jpg") == ""
+    assert "dm-remark" not in words.summary_html(analyse(known["chelsea"].path))
+
+
 # --- errors ------------------------------------------------------------------------------------
 
 
@@ -183,7 +263,7 @@ def test_what_is_worth_knowing_of_a_file_is_shown_without_markup(tmp_path, monke
     assert line.startswith("<b>.tif: ") and "page" in line
     shown = []
     monkeypatch.setattr(gradio, "Warning", lambda text, **_: shown.append(text))
-    Actions(FakeEstimator(), page.DEFAULT_SIDE).open(path, "0", "otsu", 2.0)
+    Actions(FakeEstimator(), page.DEFAULT_SIDE).open(path, "0", "otsu", 2.0, *LOOK)
     assert len(shown) == 1 and shown[0].startswith("&lt;b&gt;.tif: ")
 
 
@@ -201,7 +281,7 @@ def test_the_sizes_to_choose_from_are_sizes_of_the_estimator(photo):
     estimator = FakeEstimator(recommended_side=30)
     actions = Actions(estimator, page.DEFAULT_SIDE)
     for side in (RECOMMENDED, "45", FULL):
-        analysis, *_ = actions.open(str(photo), side, "otsu", 2.0)
+        analysis, *_ = actions.open(str(photo), side, "otsu", 2.0, *LOOK)
         assert analysis.photo_width == 90
     assert estimator.sides == [30, 45, 0]
     for chosen, shown in ((None, RECOMMENDED), (45, "45"), (0, FULL)):

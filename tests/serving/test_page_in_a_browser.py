@@ -4,6 +4,7 @@ import ast
 import contextlib
 import shutil
 import socket
+import threading
 
 import pytest
 
@@ -93,6 +94,15 @@ def set_factor(tab):
     tab.locator("#dm-factor input[type=number]").press("Enter")
 
 
+def choose_comparison(tab, index):
+    tab.locator("#dm-compare label input").nth(index).check()
+
+
+def choose(tab, control, index):
+    tab.locator(f"{control} input").click()
+    tab.get_by_role("option").nth(index).click()
+
+
 def click_into_the_picture(tab):
     tab.locator("#dm-magnified img").click(position={"x": 60, "y": 120})
 
@@ -104,6 +114,7 @@ def visit(tab, address, estimator):
     serial = "document.querySelector('.dm-viewer').dataset.serial"
     tab.wait_for_function(serial)
     tab.wait_for_selector("#dm-magnified img")
+    tab.wait_for_selector("#dm-slider img")
 
     # What the page reads is what the map says.
     known = FakeEstimator.known(300, 451)
@@ -121,6 +132,21 @@ def visit(tab, address, estimator):
             " && !document.querySelector('#dm-magnified img').src.endsWith(before)",
             arg=before,
         )
+    # The slider between the photo and what it is compared with; other colours.
+    for change, shown in (
+        (lambda: choose_comparison(tab, 1), "#dm-slider img >> nth=1"),
+        (lambda: choose_comparison(tab, 0), "#dm-slider img >> nth=1"),
+        (lambda: choose(tab, "#dm-colours", 3), ".dm-map"),
+        (lambda: choose(tab, "#dm-range", 1), ".dm-map"),
+    ):
+        picture = tab.locator(shown)
+        before = picture.get_attribute("src")
+        change()
+        tab.wait_for_function(
+            "([picture, before]) => picture.getAttribute('src') !== before",
+            arg=[picture.element_handle(), before],
+        )
+    assert tab.locator(".dm-ticks span").all_inner_texts() == ["0", "2", "4", "6"]
     tab.locator("#dm-make").click()
     tab.locator("#dm-files").get_by_text("chelsea.sigma").first.wait_for()
     assert estimator.sides == [page.DEFAULT_SIDE]
@@ -133,6 +159,15 @@ def visit(tab, address, estimator):
     estimator.error = None
     tab.locator("#dm-examples button").nth(0).click()
     tab.wait_for_function(serial)
+
+    # What is chosen while a map is made comes next.
+    estimator.wait = threading.Event()
+    tab.locator("#dm-examples button").nth(1).click()
+    estimator.called.wait()
+    with tab.expect_response(lambda response: response.url.endswith("/queue/join?")):
+        tab.locator("#dm-examples button").nth(4).click()
+    estimator.wait.set()
+    tab.get_by_text("This map is wrong").wait_for()
 
     tab.set_viewport_size({"width": 390, "height": 844})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390

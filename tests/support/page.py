@@ -1,6 +1,7 @@
 """An estimator whose maps are known, and a port for a page."""
 
 import socket
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,13 @@ class FakeEstimator:
     def __init__(self, recommended_side=None, error=None):
         self.metadata = Metadata("fake", "paper", recommended_side=recommended_side)
         self.error, self.sides = error, []
+        self.wait, self.called = None, threading.Event()
 
     def __call__(self, image, *, max_side=None):
         self.sides.append(max_side)
+        if self.wait is not None:
+            self.called.set()
+            self.wait.wait()
         if self.error:
             raise self.error
         side = resolved_side(max_side, self.metadata)
