@@ -1,4 +1,4 @@
-"""A data set of 100,000 records: read once an epoch, from anywhere, in memory that does not grow."""
+"""100,000 records: each read once an epoch, from any start, in memory that does not grow."""
 
 import numpy as np
 import psutil
