@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/demo
 JOBS ?= auto
 
-.PHONY: demo test quick slow soak lint bench clean
+.PHONY: demo test quick slow soak older-stack lint bench clean
 
 $(VENV)/installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,7 +25,7 @@ test: lint
 
 # The tests that neither train nor start processes.
 quick: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow and not soak and not process" -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and not soak and not older_stack and not process" -n $(JOBS) --dist worksteal
 
 # Proofs that take minutes.
 slow: $(VENV)/installed
@@ -34,6 +34,10 @@ slow: $(VENV)/installed
 # The embedded server at full load for 20 minutes.
 soak: $(VENV)/installed
 	$(BIN)/python -m pytest -m soak -s
+
+# TensorFlow 2.15 and 2.16, each in an environment of its own, and what they exchange with this one.
+older-stack: $(VENV)/installed
+	$(BIN)/python -m pytest -m older_stack tests/test_stacks.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -11,6 +11,10 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
+    classifiers=[
+        f"Programming Language :: Python :: {version}"
+        for version in ("3.10", "3.11", "3.12", "3.13")
+    ],
     packages=find_packages(include=["data_gen*", "dmenet_tf*", "serving*"]),
     package_data={
         "data_gen.curation": ["*.j2"],
@@ -37,6 +41,7 @@ setup(
         "dmenet_tf.backends": ["server = serving.backend"],
     },
     install_requires=[
+        # 2.15 with Keras 2, 2.16 and the current one with Keras 3: `make older-stack` runs them.
         "tensorflow>=2.15",
         "keras>=2.15",
         "numpy",
@@ -44,7 +49,8 @@ setup(
         "opencv-python-headless",  # cv2 without the GUI libraries that a server lacks
         "tensorboard",
         "tqdm",
-        "tyro",
+        # The newest that goes with tensorflow-addons; 1.x announces that `get_parser` will go.
+        "tyro>=0.9.1,<2",
         "cattrs",
         "shtab",  # shell completion from the argparse parsers; tyro brings it too
         "scipy",
@@ -75,8 +81,12 @@ setup(
         ],
         # `dmenet export --format onnx`: the format itself, and the runtime that checks the file.
         "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],
-        # End of life, and it does not import beside Keras 3: only for the older stack.
-        "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*"],
+        # The older stack, for Python 3.10 and 3.11: tensorflow-addons is at its end of life and
+        # does not import beside Keras 3. TensorFlow 2.15 takes these of NumPy and the others.
+        "addons": [
+            *["tensorflow==2.15.*", "keras==2.15.*", "tensorflow-addons==0.23.*"],
+            *["numpy<2", "protobuf<5", "tensorboard==2.15.*"],
+        ],
         # The web page: gradio 6 takes themes and styles in launch(). grpcio asks the server.
         "demo": ["gradio>=6,<7", "grpcio>=1.60"],
         # scikit-learn: a second opinion on the metrics; cryptography: certificates for TLS;

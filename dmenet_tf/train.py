@@ -33,7 +33,7 @@ COMMON = (
     "--precision", "--jit", "--steps-per-call", "--strategy", "--seed",
     "--checkpoint-every", "--validate-every",
 )  # fmt: skip
-TYRO = (tyro.conf.OmitArgPrefixes,)
+OPTIONS = tyro.conf.OmitArgPrefixes[Config]  # --width and not --network.width
 
 
 def build_parser(base: Config | None = None, shown: tuple[str, ...] | None = None) -> Parser:
@@ -52,7 +52,7 @@ def build_parser(base: Config | None = None, shown: tuple[str, ...] | None = Non
     _add_run_options(parser)
     base = PRESETS["demo"].config if base is None else base
     group = parser.add_argument_group("configuration")
-    for action in command_line.parser_of(Config, default=base, config=TYRO)._actions:
+    for action in command_line.parser_of(OPTIONS, default=base)._actions:
         name = action.option_strings[0]
         if name != "-h" and (shown is None or name in shown):
             if action.metavar and action.metavar.startswith("["):
@@ -107,7 +107,7 @@ def parse(argv: list[str]) -> tuple[Path, bool, Config] | None:
         shown = None if options.help_all else COMMON
         print(build_parser(base, shown).format_help(), end="")
         return None
-    return run, options.resume, tyro.cli(Config, args=rest, default=base, prog=PROG, config=TYRO)
+    return run, options.resume, tyro.cli(OPTIONS, args=rest, default=base, prog=PROG)
 
 
 def _jit(word: str, following: str) -> list[str]:

@@ -1,10 +1,7 @@
 """Shared by all tests: quiet TensorFlow, the folder of reference data, an older TensorFlow."""
 
 import os
-import subprocess
 import sys
-import venv
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores instead of competing for them
@@ -33,22 +30,13 @@ def shared():
 @pytest.fixture(scope="session")
 def old_tensorflow(pytestconfig):
     """The Python of an environment with TensorFlow 2.15: made once, kept in pytest's cache."""
-    from data_gen.io.locks import FolderLock
+    from tests.support.environments import python_of
 
     if sys.version_info >= (3, 12):
         pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
     # Beside it what `dmenet_tf.weights.published` imports, and nothing of Keras 3.
     packages = ["tensorflow==2.15.*", "opencv-python-headless", "pillow"]
-    made_of = f"{sys.version}\n{packages}"
-    folder = Path(pytestconfig.cache.mkdir("tensorflow-2.15"))
-    python, complete = folder / "venv" / "bin" / "python", folder / "complete"
-    with FolderLock(folder):
-        if not complete.is_file() or complete.read_text() != made_of:
-            complete.unlink(missing_ok=True)
-            venv.create(folder / "venv", with_pip=True, clear=True)
-            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
-            complete.write_text(made_of)
-    return str(python)
+    return python_of(pytestconfig, "tensorflow-2.15", packages)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from data_gen import optics
 from data_gen.io.atomic import write_text
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import read_bytes
+from data_gen.io.remote import place
 
 VERSION = 1
 MANIFEST = "dataset.json"
@@ -41,7 +42,7 @@ def manifest_text(encoding: str, count: int, **about) -> str:
 
 def read_manifest(folder) -> dict:
     """dataset.json of a folder; `DataFileError` if it is missing or has another version."""
-    path = Path(folder) / MANIFEST
+    path = place(folder) / MANIFEST
     try:
         manifest = json.loads(read_bytes(path))
         known = manifest["version"] == VERSION and manifest["encoding"] in optics.ENCODINGS

@@ -23,6 +23,7 @@ from data_gen.io.atomic import write_atomic
 from data_gen.io.errors import DataFileError
 from data_gen.io.images import decode_stored, encode_png
 from data_gen.io.parallel import ordered
+from data_gen.io.remote import place
 from data_gen.sources.base import Source
 
 # Records that are shuffled together, encoded; fewer where they are large (`window_in_memory`).
@@ -65,7 +66,7 @@ def write_shard(path, examples, encoding="paper") -> int:
 
 
 class RecordIndex(Source):
-    """The examples of a folder of shards by number, for random access.
+    """The examples of a folder of shards, or of a URL, by number, for random access.
 
     Opening reads the records' lengths only. A flipped bit in an image or map is found by the
     checksums inside its PNG when it is read.
@@ -75,7 +76,7 @@ class RecordIndex(Source):
     """
 
     def __init__(self, folder):
-        self.folder = Path(folder)
+        self.folder = place(folder)
         self.manifest = read_manifest(folder)
         self.encoding = self.manifest["encoding"]
         self.files = shards.complete_shards(self.folder)
@@ -123,7 +124,7 @@ class RecordIndex(Source):
         """The place of the record, for errors, and its stored values."""
         file, offset, length = self._places[i]
         place = f"{file}, record at byte {offset}"
-        with open(file, "rb") as opened:
+        with file.open("rb") as opened:
             opened.seek(offset)
             return place, shards.deserialize(opened.read(length), place)
 

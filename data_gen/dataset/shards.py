@@ -12,6 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from data_gen.io.errors import DataFileError
+from data_gen.io.remote import place
 
 SHARD_PATTERN = re.compile(r"dmenet-(\d{5})-of-(\d{5})\.tfrecord")
 
@@ -75,7 +76,7 @@ def _value(feature):
 
 def is_records(folder) -> bool:
     """Whether a folder contains shards, complete or not."""
-    return any(SHARD_PATTERN.fullmatch(path.name) for path in Path(folder).glob("*.tfrecord"))
+    return any(SHARD_PATTERN.fullmatch(path.name) for path in place(folder).glob("*.tfrecord"))
 
 
 def complete_shards(folder) -> list[Path]:
@@ -95,7 +96,7 @@ def complete_shards(folder) -> list[Path]:
 def scan(shard: Path):
     """Offset and length of each record's data; `DataFileError` if the last one is truncated."""
     size, offset = shard.stat().st_size, 0
-    with open(shard, "rb") as file:
+    with shard.open("rb") as file:
         while offset < size:
             file.seek(offset)
             header = file.read(12)

@@ -15,6 +15,7 @@ from data_gen.io import decoding, raw
 from data_gen.io.atomic import write_bytes
 from data_gen.io.errors import DataFileError
 from data_gen.io.formats import readable_suffixes
+from data_gen.io.remote import place
 
 IMAGE_SUFFIXES = readable_suffixes()
 # The best level and strategy, measured on 240 px crops: files as small as with level 6 (a sixth
@@ -30,7 +31,7 @@ PNG_OPTIONS = (
 def read_bytes(path) -> bytes:
     """The bytes of a file; `DataFileError` naming it if it is missing, empty or unreadable."""
     try:
-        data = Path(path).read_bytes()
+        data = place(path).read_bytes()
     except OSError as error:
         raise DataFileError(f"{path}: the file must exist and be readable ({error})") from error
     if not data:

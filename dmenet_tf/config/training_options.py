@@ -38,6 +38,9 @@ class TrainingConfig:
     """Updates in all; one step updates D, then B and S."""
     pretrain_steps: int = 0
     """The first steps train B alone (its map and auxiliary heads), before the other networks."""
+    optimizer: Literal["adam", "lamb", "radam", "lookahead"] = "adam"
+    """`adam`, the paper's; `lamb`; with Keras 2 and the extra [addons] also `radam` (rectified
+    Adam) and `lookahead` (Adam with slow weights)."""
     learning_rate: float = 1e-4
     decay: float = 0.8
     """Factor on the learning rate every `decay_epochs` passes over the synthetic examples."""

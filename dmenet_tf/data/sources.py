@@ -12,6 +12,7 @@ import numpy as np
 
 from data_gen import pipeline
 from data_gen.dataset import folders, records, shards
+from data_gen.io.remote import RemotePath, place
 from data_gen.sources import rgbd, segments
 from data_gen.sources.base import Cached, Source, Subset, Wrapper, concat
 from data_gen.sources.layout_names import SEGMENTS
@@ -154,8 +155,8 @@ def _open_synthetic(config: DataConfig, seed: int) -> tuple[Synthetic, Synthetic
         # Scenes of another seed share nothing with those of the training.
         held_out = pipeline.ProceduralScenes(seed + 1, config.validation_examples, side, side)
         return Synthetic(train, False), Synthetic(held_out, False)
-    opened = [open_path(Path(path), config) for path in config.synthetic]
-    apart = [open_path(Path(path), config) for path in config.synthetic_validation]
+    opened = [open_path(place(path), config) for path in config.synthetic]
+    apart = [open_path(place(path), config) for path in config.synthetic_validation]
     kinds = {ready for _, ready in opened + apart}
     if len(kinds) > 1:
         raise ValueError(
@@ -181,11 +182,13 @@ def _records(sources, train) -> Records | None:
     return Records(tuple(sources), tuple(map(len, train)))
 
 
-def open_path(path: Path, config) -> tuple[Source, bool]:
+def open_path(path: Path | RemotePath, config) -> tuple[Source, bool]:
     """A folder of I_S, and whether it holds ready-made pairs. `config`: a `DataConfig`, or any
     object with its fields `encoding`, `layout`, `depth`, `bgr_scenes` and `resize_depth`."""
     if shards.is_records(path):
         return records.open_records(path), True
+    if isinstance(path, RemotePath):
+        raise ValueError(f"a URL must hold TFRecord shards; received {path}, which holds none")
     if (path / "blur_map").is_dir():
         return folders.open_folder(path, config.encoding), True
     if config.layout == SEGMENTS:

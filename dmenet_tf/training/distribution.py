@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from dmenet_tf import keras_versions
 from dmenet_tf.data.streams import Share
 from dmenet_tf.networks.layers import moving_statistics_postponed
-from dmenet_tf.training import keras_versions
 
 NONE, MIRRORED, MULTI_WORKER = "none", "mirrored", "multi-worker"
 CLUSTER = "TF_CONFIG"

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from dmenet_tf import keras_versions
 from dmenet_tf.config import TrainingConfig
-from dmenet_tf.training import keras_versions
 from dmenet_tf.training.schedules import LearningRate
 
 
 def build_optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slowed=()):
-    """Adam under the configuration's schedule, with a loss scale of its own for float16.
+    """The optimizer under the configuration's schedule, with a loss scale of its own for float16.
 
-    The variables `slowed` learn at `config.encoder_rate` times the rate.
+    The variables `slowed` learn at `config.encoder_rate` times the rate. Raises ValueError for an
+    optimizer that this Keras does not have.
     """
     schedule = LearningRate(
         config.learning_rate,
@@ -26,10 +27,12 @@ def build_optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slo
         config.decay,
         config.warmup_steps,
     )
-    optimizer = keras_versions.adam(schedule, config.beta_1, slowed, config.encoder_rate)
+    optimizer = keras_versions.optimizer(
+        config.optimizer, schedule, config.beta_1, slowed, config.encoder_rate
+    )
     if config.precision == "mixed_float16":
         optimizer = keras_versions.loss_scaled(optimizer)
-    optimizer.build(variables)  # before a checkpoint is restored into it
+    keras_versions.build(optimizer, variables)  # before a checkpoint is restored into it
     return optimizer
 
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from dmenet_tf import networks
+from dmenet_tf import keras_versions, networks
 from dmenet_tf.config import LossConfig, NetworkConfig, TrainingConfig
 from dmenet_tf.networks.blur_estimation import encoder_layers, parts
-from dmenet_tf.training import distribution, domains, keras_versions, losses
+from dmenet_tf.training import distribution, domains, losses
 from dmenet_tf.training.calls import FasterSteps, Steps, is_jit_measured
 from dmenet_tf.training.debugging import checked
 from dmenet_tf.training.losses import AUXILIARY, loss_weights
@@ -134,7 +134,7 @@ class Trainer:
     def monitored(self) -> dict[str, float]:
         """The learning rate; with loss scaling, the scale and how many steps were left out."""
         optimizer = self.generator_optimizer
-        values = {"learning_rate": float(optimizer.learning_rate)}
+        values = {"learning_rate": keras_versions.learning_rate(optimizer)}
         scale = keras_versions.loss_scale(optimizer)
         if scale is not None:
             values |= {"loss_scale": float(tf.convert_to_tensor(scale))}

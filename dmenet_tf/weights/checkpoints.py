@@ -6,7 +6,8 @@
 
 Besides the networks and optimizers a checkpoint holds the moving statistics of the domain that
 inference does not take and, where the run keeps one, the average of B's weights, which is what
-`load_blur_estimation` gives. Those of earlier versions hold neither, and load all the same.
+`load_blur_estimation` gives. Those of earlier versions hold neither, and load all the same. The
+names in it are those of `layout.py`, the same with every version of Keras.
 
 TensorFlow writes a checkpoint under a temporary name and names it in the folder's `checkpoint`
 file last, so an interrupted save leaves the one before it in force.
@@ -18,10 +19,12 @@ import keras
 import tensorflow as tf
 
 from dmenet_tf import config_file as configuration
+from dmenet_tf import keras_versions
 from dmenet_tf.config import Config
 from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.networks.blur_estimation import encoder_layers
 from dmenet_tf.networks.layers import to_be_loaded
+from dmenet_tf.weights import layout
 from dmenet_tf.weights.averages import Average, Statistics
 
 LATEST, BEST = "checkpoints", "best"
@@ -33,20 +36,26 @@ class Checkpoints:
     def __init__(self, run: Path, trainer, keep: int):
         self.best_error = tf.Variable(float("inf"), trainable=False, name="best_error")
         networks = trainer.networks
-        parts = {
+        # C is frozen, and random where no VGG19 weights were given.
+        models = ("blur_estimation", "content", "sharpness", "discriminator")
+        models = {name: getattr(networks, name) for name in models}
+        self._networks = {name: model for name, model in models.items() if model is not None}
+        self._optimizers = {
+            "generator_optimizer": keras_versions.state(
+                trainer.generator_optimizer, trainer.generator_variables
+            )
+        }
+        if trainer.discriminator_optimizer is not None:
+            self._optimizers["discriminator_optimizer"] = keras_versions.state(
+                trainer.discriminator_optimizer, networks.discriminator.trainable_variables
+            )
+        self._others = {
             "step": trainer.step,
             "best_error": self.best_error,
-            "blur_estimation": networks.blur_estimation,
-            "generator_optimizer": trainer.generator_optimizer,
-            "content": networks.content,  # frozen, and random where no VGG19 weights were given
-            "sharpness": networks.sharpness,
-            "discriminator": networks.discriminator,
-            "discriminator_optimizer": trainer.discriminator_optimizer,
-            "other_statistics": trainer.other_statistics,
-            "average": trainer.average,
+            **layout.of_kept(trainer.other_statistics, trainer.average),
         }
-        self._parts = {k: v for k, v in parts.items() if v is not None}
-        checkpoint = tf.train.Checkpoint(**self._parts)
+        named = {name: layout.of_network(model) for name, model in self._networks.items()}
+        checkpoint = tf.train.Checkpoint(**named, **self._optimizers, **self._others)
         self.step = trainer.step
         self._latest = tf.train.CheckpointManager(checkpoint, str(run / LATEST), max_to_keep=keep)
         self._best = tf.train.CheckpointManager(checkpoint, str(run / BEST), max_to_keep=1)
@@ -71,11 +80,14 @@ class Checkpoints:
         """Restores the latest checkpoint, all of it, and returns its step; 0 without one."""
         if self.latest is None:
             return 0
-        checkpoint = self._latest.checkpoint
-        if not _holds(self.latest, "other_statistics"):
-            kept = {k: v for k, v in self._parts.items() if k != "other_statistics"}
-            checkpoint = tf.train.Checkpoint(**kept)
-        status = checkpoint.restore(self.latest)
+        if layout.holds_objects(self.latest):
+            layout.restore_objects(self.latest, self._networks, self._optimizers)
+            kept = self._others
+            if not _holds(self.latest, "other_statistics"):
+                kept = {k: v for k, v in kept.items() if k != "other_statistics"}
+            status = tf.train.Checkpoint(**kept).restore(self.latest).expect_partial()
+        else:
+            status = self._latest.checkpoint.restore(self.latest)
         status.assert_existing_objects_matched()
         return int(self.step.numpy())
 
@@ -155,11 +167,17 @@ def _find(run: Path, which: str) -> tuple[str, Config]:
     return path, configuration.load(run / configuration.FILE)
 
 
-def _restore(path: str, **models: keras.Model) -> None:
+def _restore(path: str, average: Average | None = None, **models: keras.Model) -> None:
+    others = layout.of_kept(average=average)
     try:
-        status = tf.train.Checkpoint(**models).restore(path)
+        if layout.holds_objects(path):
+            layout.restore_objects(path, models, {})
+        else:
+            others |= {name: layout.of_network(model) for name, model in models.items()}
+        status = tf.train.Checkpoint(**others).restore(path)
         status.assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError, IndexError) as error:  # IndexError: cut short
+    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+        # IndexError: cut short.
         raise ValueError(
             f"a run's checkpoint must be whole and of its configuration; received {path}: "
             f"{str(error).splitlines()[0]}"

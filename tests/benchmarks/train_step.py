@@ -33,10 +33,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is impo
 import numpy as np
 import tensorflow as tf
 
+from dmenet_tf import keras_versions
 from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
-from dmenet_tf.training import keras_versions, losses
+from dmenet_tf.training import losses
 from dmenet_tf.training.calls import Steps
 from dmenet_tf.training.trainer import AUXILIARY, REAL
 from tests.benchmarks.steps import (

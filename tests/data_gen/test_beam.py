@@ -42,6 +42,31 @@ def test_folders_of_distinct_scenes(tmp_path, scenes):
     assert len(expected) == 20 + 3 and received == expected
 
 
+@pytest.mark.process
+def test_several_workers_write_what_the_trainer_reads_as_it_is(tmp_path, scenes):
+    """Processes of Beam's DirectRunner; the folder is opened where they wrote it."""
+    from dmenet_tf.config import DataConfig
+    from dmenet_tf.data import sources, streams
+
+    options = ["--root", scenes, "--count", 40, "--crop", 32, "--shard-size", 7, "--seed", 4]
+    workers = ["--direct_num_workers", 3, "--direct_running_mode", "multi_processing"]
+    options = [str(option) for option in options]
+    assert local.main(["--out", str(tmp_path / "local"), "--jobs", "1", *options]) == 0
+    out = tmp_path / "beam"
+    arguments = ["--out", out, *options, "--runner", "DirectRunner", *workers]
+    assert beam.main([str(argument) for argument in arguments]) == 0
+    before = contents(out)
+    assert before == contents(tmp_path / "local")
+    config = DataConfig(synthetic=(str(out),), crop=32, batch=4, validation_examples=2)
+    opened = sources.open_streams(config, 0)
+    assert opened.synthetic.records.counts == (36,)
+    drawn = list(streams.training_batches(opened, config, 0).take(9).as_numpy_iterator())
+    # An epoch: 36 pairs, none twice, read from the very files, of which there is no copy.
+    assert len({image.tobytes() for batch in drawn for image in batch["synthetic"]}) == 36
+    assert contents(out) == before
+    assert {file.parent for file in opened.synthetic.records.folders[0].files} == {out}
+
+
 def test_a_job_tried_again_writes_the_same(tmp_path):
     from data_gen.generation.options import SourceOptions
 

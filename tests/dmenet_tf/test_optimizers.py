@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dmenet_tf import keras_versions
 from dmenet_tf.config import TrainingConfig
-from dmenet_tf.training import keras_versions
 from dmenet_tf.training.optimizers import Updates, build_optimizer
 
 INFINITE = float("inf")

@@ -1,6 +1,7 @@
 """Ready-made pairs in TFRecord shards, read in the graph: what is drawn, its order, and resume."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -176,3 +177,20 @@ def test_photos_are_the_same_beside_records_and_beside_scenes(tmp_path, syndof):
     (batch,) = batches(replace(config, synthetic=(syndof,)), 0, 1)
     for name in ("labelled", "blurred", "unlabelled"):
         np.testing.assert_array_equal(batch[name], beside[name])
+
+
+def test_shards_at_a_url_give_the_same_batches(syndof):
+    """Through TensorFlow's file system in memory; photos and what is held out as before."""
+    url = "ram://record_streams/syndof"
+    tf.io.gfile.makedirs(url)
+    for file in Path(syndof).iterdir():
+        tf.io.gfile.copy(str(file), f"{url}/{file.name}", overwrite=True)
+    local, remote = (batches(replace(SMALL, synthetic=(x,)), 2, 2) for x in (syndof, url))
+    for left, right in zip(local, remote, strict=True):
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name])
+    tf.io.gfile.makedirs("ram://record_streams/photos")
+    with pytest.raises(
+        ValueError, match="a URL must hold TFRecord shards; received ram://.*photos"
+    ):
+        sources.open_streams(replace(SMALL, synthetic=("ram://record_streams/photos",)), 0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmenet_tf.training import keras_versions, losses
+from dmenet_tf import keras_versions
+from dmenet_tf.training import losses
 from dmenet_tf.training.trainer import AUXILIARY, REAL
 from tests.support.training import LAMBDAS, make_batch, make_trainer
 
