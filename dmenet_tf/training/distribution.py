@@ -227,8 +227,7 @@ def replicated(step: Callable, end: Callable) -> Callable:
 def _move(moves, values) -> None:
     strategy = tf.distribute.get_strategy()
     for move, value in zip(moves, values, strict=True):
-        is_keras = not isinstance(move.variable, tf.Variable)
-        variable = move.variable.value if is_keras else move.variable
+        variable = keras_versions.tensorflow_variable(move.variable)
         strategy.extended.update(variable, move.towards, args=(value,), group=False)
 
 
