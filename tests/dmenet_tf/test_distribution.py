@@ -17,7 +17,8 @@ from dmenet_tf.training.distribution import Group, Worker, this_worker
 
 CLUSTER = {"worker": ["a:1", "b:1", "c:1"]}
 STEPS = 3
-# 2^-24 a number, of sums and differences through some thirty layers; measured: 4e-6.
+# 2^-24 a number, of sums and differences through some thirty layers and three steps. The gradients
+# of the first step were 1.3e-6 apart.
 ROUNDING = 1e-4
 
 
