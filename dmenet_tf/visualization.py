@@ -177,9 +177,9 @@ def _scale(height: int, colours: ColourRange) -> tuple[np.ndarray, tuple[int, in
 
 # --- panels of several examples ----------------------------------------------------------------
 
-HEADER_PX, CELL_GAP_PX = 22, 4
-CELL_MIN_WIDTH_PX = 150  # the longest heading fits; smaller pictures are enlarged
-_HEADING_PX = 13
+CELL_GAP_PX = 4
+CELL_MIN_WIDTH_PX = 120  # smaller pictures are enlarged: a heading needs room
+_LETTERS_IN_A_CELL = 8  # TensorBoard reduces a panel to some 330 px, where letters are to be read
 
 
 def panel(image, predicted, truth=None, sharpness=None) -> np.ndarray:
@@ -187,22 +187,29 @@ def panel(image, predicted, truth=None, sharpness=None) -> np.ndarray:
 
     `sharpness` is S's output as a probability of blur, shown in grey, white = blurred. Each pixel
     becomes k x k, the least k by which W reaches CELL_MIN_WIDTH_PX. To the right is the scale of
-    the colours, sigma of 0 .. 7 px. Returns uint8 RGB, [HEADER_PX + B * (k * H + CELL_GAP_PX),
+    the colours, sigma of 0 .. 7 px. Returns uint8 RGB, [heading + B * (k * H + CELL_GAP_PX),
     columns * (k * W + CELL_GAP_PX) + scale, 3], and white below where that is lower than a scale.
     """
-    columns, font = [], ImageFont.load_default(_HEADING_PX)
+    columns = []
     for title, pictures in _columns(image, predicted, truth, sharpness).items():
         times = -(-CELL_MIN_WIDTH_PX // pictures.shape[2])
         pictures = pictures.repeat(times, axis=1).repeat(times, axis=2)
         gap = (0, CELL_GAP_PX)
         pictures = np.pad(pictures, ((0, 0), gap, gap, (0, 0)), constant_values=255)
-        header = Image.new("RGB", (pictures.shape[2], HEADER_PX))
-        ImageDraw.Draw(header).text((3, HEADER_PX // 2), title, "white", font, anchor="lm")
-        columns.append(np.concatenate([np.asarray(header), *pictures]))
+        columns.append(np.concatenate([_heading(title, pictures.shape[2]), *pictures]))
     picture = np.concatenate(columns, axis=1)
     missing = max(0, SCALE_MIN_HEIGHT_PX - len(picture))
     picture = np.pad(picture, ((0, missing), (0, 0), (0, 0)), constant_values=255)
     return with_scale(picture, ColourRange(0.0, optics.SIGMA_MAX_PX))
+
+
+def _heading(title: str, width: int) -> np.ndarray:
+    """The first word above the rest, white on black: uint8 [h, width, 3], h by the width alone."""
+    letters = width // _LETTERS_IN_A_CELL
+    picture = Image.new("RGB", (width, round(2.9 * letters)))
+    font, lines = ImageFont.load_default(letters), title.replace(" ", "\n", 1)
+    ImageDraw.Draw(picture).multiline_text((letters // 4, 0), lines, "white", font, spacing=1)
+    return np.asarray(picture)
 
 
 def save_panel(path, image, predicted, truth=None) -> None:
