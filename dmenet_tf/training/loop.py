@@ -22,6 +22,8 @@ from dmenet_tf.training.calls import grouped
 from dmenet_tf.training.debugging import Profile
 from dmenet_tf.training.failures import StoppedError, explain
 from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
+from dmenet_tf.training.precision import product_type
+from dmenet_tf.training.step_table import Clock, table
 from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 
@@ -51,9 +53,15 @@ class Loop:
         """
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind saves
         try:
+            clock = Clock()
             with Elements(batches.take(self.config.training.steps - start)) as elements:
-                predicted, figures = self._steps(elements, start)
+                predicted, figures, batch = self._steps(elements, start, clock)
             self._finish(predicted, figures)
+            if self.config.training.profiled:
+                self._profile.end()
+                training = self.config.training
+                settings = product_type(training.precision), training.jit == "on"
+                print(table(clock, self.trainer, batch, *settings))
         except KeyboardInterrupt:
             # Between the two, the trainer's own counter says which updates were completed.
             self._check_weights()
@@ -67,10 +75,13 @@ class Loop:
             self._list_skipped()
         return figures
 
-    def _steps(self, batches, step: int) -> tuple[np.ndarray, dict[str, float]]:
-        training, before, logged = self.config.training, time.monotonic(), step
+    def _steps(self, batches, step: int, clock: Clock) -> tuple[np.ndarray, dict, dict]:
+        """What the last validation gave, and the last batch."""
+        training, before, logged, waited = self.config.training, time.monotonic(), step, 0.0
         self._profile.follow(step)
-        for group in grouped(batches, step, training.steps_per_call, self._has_to_do):
+        waiting = clock.waiting(batches)
+        for group in grouped(waiting, step, training.steps_per_call, self._has_to_do):
+            called = time.perf_counter()
             report = self._update(group, step)
             step += len(group)
             self._profile.follow(step)
@@ -78,18 +89,20 @@ class Loop:
             if log or validate or save:
                 report = {name: float(value) for name, value in report.items()}
                 check_finite(step, report, self.checkpoints.latest)
+            clock.called_since(called, len(group))
             if log:
                 now = time.monotonic()
-                self._log(step, report, (step - logged) / (now - before))
+                share = (clock.waited - waited) / (now - before)
+                self._log(step, report, (step - logged) / (now - before), share)
                 self._list_skipped()
-                before, logged = now, step
+                before, logged, waited = now, step, clock.waited
             if validate or save:  # a finite loss may still have had a gradient that was not
                 self._check_weights()
             if validate:
                 predicted, figures = self._validate(step, group[-1])
             if save:
                 self.checkpoints.save()
-        return predicted, figures
+        return predicted, figures, group[-1]
 
     def _due(self, step: int) -> tuple[bool, bool, bool]:
         """Whether to log, to validate and to save after so many steps."""
@@ -138,10 +151,10 @@ class Loop:
             self._calls[pretraining] = self.trainer.calls(pretraining, left)
         return self._calls[pretraining](batches)
 
-    def _log(self, step: int, report: dict, steps_per_second: float) -> None:
+    def _log(self, step: int, report: dict, steps_per_second: float, waited: float) -> None:
         report = dict(report)
         totals = {name: report.pop(name) for name in TOTALS if name in report}
-        extras = self.trainer.monitored()
+        extras = self.trainer.monitored() | {"data_wait_share": waited}
         if "d_accuracy" in report:
             extras["discriminator_accuracy"] = report.pop("d_accuracy")
         domains = 1 + len(self.trainer.real)
