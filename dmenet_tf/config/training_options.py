@@ -71,6 +71,8 @@ class TrainingConfig:
     """FIRST:LAST: steps that are profiled, for TensorBoard's profile plugin."""
     debug_nan: bool = False
     """Stop at the operation that first gives a NaN or an infinite number, and name it; slow."""
+    recompute: bool = False
+    """Gradient checkpointing of B: less memory for larger crops, about a third more time."""
     cached_crops: int = 0
     """With a frozen encoder and without D: its features of so many crops of each domain are
     computed once and kept in memory (12 MB a crop of 160 px for both domains); 0: no."""

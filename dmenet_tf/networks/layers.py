@@ -105,6 +105,11 @@ def batch_of_groups(groups):
         _groups.reset(token)
 
 
+def groups_in_force() -> tuple[Group, ...]:
+    """Those of the innermost `batch_of_groups`; outside of any, one of the whole batch."""
+    return _groups.get()
+
+
 def moving_statistics_into(followers):
     """Within it, a whole batch is one group, which `followers` follow: see `Group`."""
     return batch_of_groups([Group(-1, followers)])

@@ -23,6 +23,8 @@ from dmenet_tf.training.debugging import Profile
 from dmenet_tf.training.distribution import Group, interrupts_postponed, is_of_lost_worker
 from dmenet_tf.training.failures import StoppedError, explain
 from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
+from dmenet_tf.training.precision import product_type
+from dmenet_tf.training.step_table import Clock, table
 from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 
@@ -57,8 +59,9 @@ class Loop:
         """
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind saves
         try:
+            clock = Clock()
             with Elements(batches.take(self.config.training.steps - start)) as elements:
-                predicted, figures = self._steps(elements, start)
+                predicted, figures, batch = self._steps(elements, start, clock)
             self._finish(predicted, figures)
             self.group.wait()
         except KeyboardInterrupt:
@@ -72,12 +75,17 @@ class Loop:
         finally:
             self._profile.end()
             self._list_skipped()
+        if self.config.training.profiled and self.group.share is None:
+            self._show_times(clock, batch)  # it moves the weights: not where these might be saved
         return figures
 
-    def _steps(self, batches, step: int) -> tuple[np.ndarray, dict[str, float]]:
-        training, before, logged = self.config.training, time.monotonic(), step
+    def _steps(self, batches, step: int, clock: Clock) -> tuple[np.ndarray, dict, dict]:
+        """What the last validation gave, and the last batch."""
+        training, before, logged, waited = self.config.training, time.monotonic(), step, 0.0
         self._profile.follow(step)
-        for group in grouped(batches, step, training.steps_per_call, self._has_to_do):
+        waiting = clock.waiting(batches)
+        for group in grouped(waiting, step, training.steps_per_call, self._has_to_do):
+            called = time.perf_counter()
             report = self._update(group, step)
             step += len(group)
             self._profile.follow(step)
@@ -85,11 +93,13 @@ class Loop:
             if log or validate or save:
                 report = {name: float(value) for name, value in report.items()}
                 check_finite(step, report, self.checkpoints.latest)
+            clock.called_since(called, len(group))
             if log:
                 now = time.monotonic()
-                self._log(step, report, (step - logged) / (now - before))
+                share = (clock.waited - waited) / (now - before)
+                self._log(step, report, (step - logged) / (now - before), share)
                 self._list_skipped()
-                before, logged = now, step
+                before, logged, waited = now, step, clock.waited
             if validate or save:  # a finite loss may still have had a gradient that was not
                 self._check_weights()
             if validate:
@@ -98,7 +108,7 @@ class Loop:
                 self._save()
             if self._shows_weights(step):
                 self._log_weights(step)
-        return predicted, figures
+        return predicted, figures, group[-1]
 
     def _due(self, step: int) -> tuple[bool, bool, bool]:
         """Whether to log, to validate and to save after so many steps."""
@@ -148,6 +158,12 @@ class Loop:
     def _save(self) -> None:
         self.checkpoints.save()
 
+    def _show_times(self, clock: Clock, batch: dict) -> None:
+        """Where a step's time went, after a run of one device that was profiled."""
+        training = self.config.training
+        settings = product_type(training.precision), training.jit == "on"
+        print(table(clock, self.trainer, batch, *settings))
+
     def _list_skipped(self) -> None:
         """Names photos that were newly found to be unreadable, and lists all of them in a file."""
         found = [problem for problem in self.streams.skipped if problem not in self._told]
@@ -175,10 +191,10 @@ class Loop:
             self._within_step = False
         return report
 
-    def _log(self, step: int, report: dict, steps_per_second: float) -> None:
+    def _log(self, step: int, report: dict, steps_per_second: float, waited: float) -> None:
         report = dict(report)
         totals = {name: report.pop(name) for name in TOTALS if name in report}
-        extras = self.trainer.monitored()
+        extras = self.trainer.monitored() | {"data_wait_share": waited}
         if "d_accuracy" in report:
             extras["discriminator_accuracy"] = report.pop("d_accuracy")
         domains = 1 + len(self.trainer.real)

@@ -32,6 +32,11 @@ def resolve(precision: str) -> str:
     return for_compute_capability(details.get("compute_capability"))
 
 
+def product_type(precision: str) -> str:
+    """The type of the factors of products in a training of that precision."""
+    return precision.removeprefix("mixed_") if precision.startswith("mixed_") else "float32"
+
+
 def for_compute_capability(capability: tuple[int, int] | None) -> str:
     """The type for a GPU; None: of another maker, of which nothing is known here."""
     if capability is None or capability < FLOAT16_SINCE:

@@ -26,6 +26,7 @@ from dmenet_tf.training.calls import FasterSteps, Steps, is_jit_measured
 from dmenet_tf.training.debugging import checked
 from dmenet_tf.training.losses import AUXILIARY, loss_weights
 from dmenet_tf.training.optimizers import Made, Updates, build_optimizer
+from dmenet_tf.training.recomputation import recomputed_parts
 from dmenet_tf.weights.averages import Average, Statistics
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
@@ -84,7 +85,8 @@ class Trainer:
             self.real = ()
         self.statistics = statistics
         self.other_statistics = Statistics(networks.blur_estimation) if self.real else None
-        self._parts = parts(networks.blur_estimation)
+        of_b = recomputed_parts if training.recompute else parts
+        self._parts = of_b(networks.blur_estimation)
         self.average = None
         if training.average:
             self.average = Average(

@@ -12,7 +12,8 @@ under its name: its figures, or why there are none.
     small        width 0.25, 160 px, 64 images a domain: the same
     paper_jit, small_jit    the same under XLA, and how long its first call took
     agreement    losses after 200 steps of the demo by each type, relative to float32's
-    inference    milliseconds for a map of 512 x 512 at width 1.0, folded graph, float32 and tf32
+    inference    milliseconds for a map of 512 x 512 at width 1.0, folded graph, in float32, tf32,
+                 float16 and bfloat16
 """
 
 import argparse
@@ -144,10 +145,11 @@ def inference(tiny: bool) -> dict:
     from dmenet_tf.networks.folding import fold
 
     side, figures = 32 if tiny else 512, {}
-    folded = fold(build_blur_estimation(0.0625 if tiny else 1.0))
+    model = build_blur_estimation(0.0625 if tiny else 1.0)
     image = tf.random.stateless_uniform([1, side, side, 3], [0, 0])
-    for kind in ("float32", "tf32"):
-        precision.set_up(kind)
+    for kind in ("float32", "tf32", "float16", "bfloat16"):
+        precision.set_up("float32" if kind == "float32" else "tf32")
+        folded = fold(model, kind if kind.endswith("16") else "float32")
         predict = tf.function(folded.__call__, autograph=False)
 
         def wait(predict=predict):

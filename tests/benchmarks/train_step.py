@@ -15,7 +15,8 @@ The last line is one JSON object:
                               rendered anew and photos cut beside it
     tflops                    10^12 operations a second of the step, convolutions and all
     matmul_tflops, fraction_of_matmul    of matrix products in the same type, and the share of it
-    render_crops_per_s        synthetic examples alone
+    render_crops_per_s, crops_per_cpu_s, threads_at_work    by the number of cores, see
+                              `render_cores.py`
 """
 
 import argparse
@@ -39,10 +40,11 @@ from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.training import losses
 from dmenet_tf.training.calls import Steps
+from dmenet_tf.training.precision import product_type
 from dmenet_tf.training.trainer import AUXILIARY, REAL
+from tests.benchmarks import render_cores
 from tests.benchmarks.steps import (
     build,
-    compute_type,
     configuration,
     device_name,
     flops,
@@ -88,7 +90,7 @@ def parse():
     add("--jit", choices=("on", "off"), default="off")
     add("--rounds", type=int, default=8, help="pairs of a step and of three passes")
     add("--data-steps", type=int, default=12, help="steps on real data; 0: none")
-    add("--crops", type=int, default=64, help="examples rendered to time the renderer")
+    add("--crops", type=int, default=40, help="examples rendered to time the renderer; 0: none")
     add("--memory-of", choices=("step", "three_passes"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -233,7 +235,7 @@ def rates(config, step_s: float) -> dict:
     plain = build(config)
     step = tf.function(plain.train_step.python_function, autograph=False)
     tflops = flops(step, random_batch(config)) / step_s / 1e12
-    matmul = matmul_tflops(compute_type(config.training.precision))
+    matmul = matmul_tflops(product_type(config.training.precision))
     return {"tflops": tflops, "matmul_tflops": matmul, "fraction_of_matmul": tflops / matmul}
 
 
@@ -255,14 +257,7 @@ def of_the_data(config, options) -> dict:
                     waited, start = 0.0, time.perf_counter()
         figures["data_wait_share"] = waited / (time.perf_counter() - start)
     if options.crops:
-        key = tf.constant([0, datasets.SYNTHETIC], tf.int32)
-        rendered = tf.data.Dataset.range(options.crops + 1).map(
-            lambda i: datasets.synthetic_example(streams.synthetic, key, i, data.crop, data),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        with Elements(rendered) as examples:
-            next(examples)
-            figures["render_crops_per_s"] = options.crops / seconds(lambda: list(examples))
+        figures |= render_cores.by_cores(options.crops)
     return figures
 
 
