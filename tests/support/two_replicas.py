@@ -77,10 +77,9 @@ def state(trainer) -> dict[str, np.ndarray]:
     for name in ("generator_optimizer", "discriminator_optimizer"):
         optimizer = getattr(trainer, name)
         if optimizer is not None:
-            # Without what Keras calls this one of several optimizers of a process.
-            variables = {v.path.rpartition("/")[2]: v for v in optimizer.variables}
-            assert len(variables) == len(optimizer.variables)
-            found |= {f"{name}/{own}": np.array(v) for own, v in variables.items()}
+            # By number, since Keras gives the second optimizer of a process another name.
+            for i, v in enumerate(optimizer.variables):
+                found[f"{name}/{i}/{v.path.rpartition('/')[2]}"] = np.array(v)
     for name in ("average", "other_statistics"):
         kept = getattr(trainer, name)
         if kept is not None:
