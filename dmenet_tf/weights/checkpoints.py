@@ -77,19 +77,31 @@ class Checkpoints:
         return True
 
     def restore(self) -> int:
-        """Restores the latest checkpoint, all of it, and returns its step; 0 without one."""
+        """Restores the latest checkpoint, all of it, and returns its step; 0 without one.
+
+        Raises ValueError where it lacks anything of the trainer's.
+        """
         if self.latest is None:
             return 0
-        if layout.holds_objects(self.latest):
-            layout.restore_objects(self.latest, self._networks, self._optimizers)
-            kept = self._others
-            if not _holds(self.latest, "other_statistics"):
-                kept = {k: v for k, v in kept.items() if k != "other_statistics"}
-            status = tf.train.Checkpoint(**kept).restore(self.latest).expect_partial()
-        else:
-            status = self._latest.checkpoint.restore(self.latest)
-        status.assert_existing_objects_matched()
+        try:
+            self._restore_latest()
+        except (AssertionError, ValueError) as error:
+            raise ValueError(
+                "a checkpoint to resume must be of the same networks and optimizer; received "
+                f"{self.latest}: {str(error).splitlines()[0]}"
+            ) from error
         return int(self.step.numpy())
+
+    def _restore_latest(self) -> None:
+        if not layout.holds_objects(self.latest):
+            self._latest.checkpoint.restore(self.latest).assert_existing_objects_matched()
+            return
+        layout.restore_objects(self.latest, self._networks, self._optimizers)
+        kept = self._others
+        if not _holds(self.latest, "other_statistics"):
+            kept = {k: v for k, v in kept.items() if k != "other_statistics"}
+        status = tf.train.Checkpoint(**kept).restore(self.latest)
+        status.assert_existing_objects_matched().expect_partial()
 
 
 def load_blur_estimation(run: Path, which: str = BEST) -> tuple[keras.Model, Config]:

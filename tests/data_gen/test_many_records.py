@@ -10,8 +10,9 @@ pytestmark = pytest.mark.slow
 
 COUNT, SHARDS, SIDE = 100_000, 40, 32
 START = 54_321  # within the epoch
-# All decoded would be 1.6 GB and all encoded 40 MB; the allocators' own ups and downs are less.
-GROWTH_MB = 30
+# From the middle of the epoch on, when pools of memory are full. The second half is 800 MB decoded
+# and 20 MB encoded: none of it may stay.
+GROWTH_MB = 10
 
 
 def example(index):
@@ -50,7 +51,8 @@ def test_an_epoch_in_memory_that_does_not_grow(opened, capsys):
     with capsys.disabled():
         print("\nMB at each 10,000th record: " + ", ".join(f"{m:.0f}" for m in memory))
     assert sorted(read) == list(range(COUNT)) and read != sorted(read)
-    assert max(memory) - memory[0] < GROWTH_MB
+    middle = len(memory) // 2
+    assert max(memory[middle:]) - memory[middle - 1] < GROWTH_MB
     resumed, _ = indices(opened, START, 100)
     assert resumed == read[START : START + 100]
     # The next epoch has another order.

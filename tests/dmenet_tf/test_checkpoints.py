@@ -37,6 +37,37 @@ def test_everything_that_training_needs_comes_back(tmp_path, trained):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_checkpoint_without_a_network_is_refused_in_one_line(tmp_path):
+    Checkpoints(tmp_path, make_trainer("BS"), keep=2).save()
+    rule = "must be of the same networks and optimizer; received .*ckpt-0: [^\n]*$"
+    with pytest.raises(ValueError, match=rule):
+        Checkpoints(tmp_path, make_trainer("BDS"), keep=2).restore()
+
+
+def test_a_checkpoint_of_an_earlier_version_comes_back(tmp_path, trained):
+    """It held Keras's objects, and what is kept beside the weights as a whole."""
+    networks = trained.networks
+    tf.train.CheckpointManager(
+        tf.train.Checkpoint(
+            step=trained.step,
+            best_error=tf.Variable(0.25),
+            **networks._asdict(),
+            generator_optimizer=trained.generator_optimizer,
+            discriminator_optimizer=trained.discriminator_optimizer,
+            other_statistics=trained.other_statistics,
+        ),
+        str(tmp_path / "checkpoints"),
+        max_to_keep=1,
+    ).save(checkpoint_number=trained.step)
+    fresh = make_trainer()
+    restored = Checkpoints(tmp_path, fresh, keep=2)
+    assert restored.restore() == 1 and float(restored.best_error) == 0.25
+    for a, b in zip(state_of(trained), state_of(fresh), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(trained.other_statistics.means, fresh.other_statistics.means, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_without_a_checkpoint_a_run_starts_at_zero(tmp_path, trained):
     assert Checkpoints(tmp_path, trained, keep=2).restore() == 0
 

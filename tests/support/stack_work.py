@@ -58,8 +58,9 @@ def one_step(run: Path, steps: Path) -> dict:
     config = config_file.load(run / config_file.FILE)
     networks = build_networks(config.network)
     trainer = Trainer(networks, config.loss, config.training, 1000, config.network.statistics)
-    assert Checkpoints(run, trainer, 9).restore() == STEPS
-    here = Checkpoints(steps, trainer, 9)
+    restored, here = (Checkpoints(folder, trainer, 9) for folder in (run, steps))
+    assert restored.restore() == STEPS
+    here.best_error.assign(restored.best_error)
     here.save()
     losses = {name: float(value) for name, value in trainer.train_step(make_batch()).items()}
     here.save()
