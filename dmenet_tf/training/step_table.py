@@ -12,8 +12,8 @@ last batch, by functions that do a part of it each:
     host        a call of the run, less the whole step: Python, launches, tracing and compilation
     between     logs, validation, checkpoints
 
-With `--jit on` the parts are compiled as the step is; what `--jit auto` chose is not followed. Timing
-updates the weights in memory: a run's are saved before.
+With `--jit on` the parts are compiled as the step is; what `--jit auto` chose is not followed.
+Timing updates the weights in memory: a run's are saved before.
 """
 
 import statistics
