@@ -98,7 +98,7 @@ class Checkpoints:
             return
         layout.restore_objects(self.latest, self._networks, self._optimizers)
         kept = self._others
-        if not _holds(self.latest, "other_statistics"):
+        if not layout.holds(self.latest, "other_statistics"):
             kept = {k: v for k, v in kept.items() if k != "other_statistics"}
         status = tf.train.Checkpoint(**kept).restore(self.latest)
         status.assert_existing_objects_matched().expect_partial()
@@ -126,17 +126,12 @@ def _restore_blur_estimation(path, config, model, **others) -> None:
     before = [layer.trainable for layer in encoder]
     for layer in encoder:  # the average follows what the run trained
         layer.trainable = not config.network.freeze_encoder
-    statistics = Statistics(model) if _holds(path, "other_statistics") else None
+    statistics = Statistics(model) if layout.holds(path, "other_statistics") else None
     average = Average(model, config.training.average, statistics)
     for layer, trainable in zip(encoder, before, strict=True):
         layer.trainable = trainable
     _restore(path, blur_estimation=model, average=average, **others)
     average.put_into_model()
-
-
-def _holds(path, part: str) -> bool:
-    """Whether a checkpoint holds a part, which those of earlier versions may not."""
-    return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
 
 
 def restore_networks(run: Path, networks, which: str = BEST) -> Config:

@@ -51,9 +51,17 @@ def of_kept(statistics: Statistics | None = None, average: Average | None = None
     return kept
 
 
+def holds(path, *parts: str) -> bool:
+    """Whether a checkpoint holds an object, by its way from the root.
+
+    Asked of its objects, because a variable that two of them share has the name of one alone.
+    """
+    return _root(tf.train.load_checkpoint(path)).holds(*parts)
+
+
 def holds_objects(path) -> bool:
     """Whether a checkpoint is of an earlier version, which saved Keras's objects."""
-    return f"/{_LAYERS}/" in "".join(f"/{name}" for name, _ in tf.train.list_variables(path))
+    return holds(path, "blur_estimation", _LAYERS)
 
 
 def restore_objects(path, networks: dict, optimizers: dict) -> None:
@@ -63,8 +71,7 @@ def restore_objects(path, networks: dict, optimizers: dict) -> None:
     Raises ValueError, before the part in question is changed, where it holds anything else.
     """
     reader = tf.train.load_checkpoint(path)
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH))
-    root = _Node(graph.nodes, 0)
+    root = _root(reader)
     values = []
     for name, model in networks.items():
         for number, layer in enumerate(model.layers):
@@ -94,6 +101,11 @@ def _of_optimizer(held, state: dict) -> list:
     return pairs
 
 
+def _root(reader) -> "_Node":
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH))
+    return _Node(graph.nodes, 0)
+
+
 class _Node:
     """An object of a checkpoint: its parts by name, and the key of a variable's value."""
 
@@ -105,6 +117,9 @@ class _Node:
 
     def has(self, name: str) -> bool:
         return name in self._parts
+
+    def holds(self, *names: str) -> bool:
+        return self.at(*names[:-1]).has(names[-1])
 
     def at(self, *names: str) -> "_Node":
         """The part of a part and so on; an empty one where there is none."""
