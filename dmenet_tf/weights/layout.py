@@ -51,17 +51,18 @@ def of_kept(statistics: Statistics | None = None, average: Average | None = None
     return kept
 
 
-def holds(path, *parts: str) -> bool:
-    """Whether a checkpoint holds an object, by its way from the root.
+def holds(path, part: str) -> bool:
+    """Whether a checkpoint holds a part, which those of earlier versions may not.
 
     Asked of its objects, because a variable that two of them share has the name of one alone.
     """
-    return _root(tf.train.load_checkpoint(path)).holds(*parts)
+    return _root(tf.train.load_checkpoint(path)).has(part)
 
 
 def holds_objects(path) -> bool:
     """Whether a checkpoint is of an earlier version, which saved Keras's objects."""
-    return holds(path, "blur_estimation", _LAYERS)
+    root = _root(tf.train.load_checkpoint(path))
+    return any(root.at(name).has(_LAYERS) for name in root.names)
 
 
 def restore_objects(path, networks: dict, optimizers: dict) -> None:
@@ -115,11 +116,12 @@ class _Node:
         self._parts = {c.local_name: c.node_id for c in node.children} if node else {}
         self._key = node.attributes[0].checkpoint_key if node and node.attributes else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._parts)
+
     def has(self, name: str) -> bool:
         return name in self._parts
-
-    def holds(self, *names: str) -> bool:
-        return self.at(*names[:-1]).has(names[-1])
 
     def at(self, *names: str) -> "_Node":
         """The part of a part and so on; an empty one where there is none."""

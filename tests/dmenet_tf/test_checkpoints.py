@@ -1,5 +1,7 @@
 """Saving, restoring, the best one, and a model rebuilt from a run's folder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tensorflow as tf
 from dmenet_tf import config_file as configuration
 from dmenet_tf.presets import PRESETS
 from dmenet_tf.weights.checkpoints import Checkpoints, load_blur_estimation
-from tests.support.training import make_batch, make_trainer
+from tests.support.training import TRAINING, make_batch, make_trainer
 
 pytestmark = pytest.mark.process  # it trains
 
@@ -44,9 +46,17 @@ def test_a_checkpoint_without_a_network_is_refused_in_one_line(tmp_path):
         Checkpoints(tmp_path, make_trainer("BDS"), keep=2).restore()
 
 
-def test_a_checkpoint_of_an_earlier_version_comes_back(tmp_path, trained):
-    """It held Keras's objects, and what is kept beside the weights as a whole."""
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_checkpoint_of_an_earlier_version_comes_back(tmp_path, average):
+    """It held Keras's objects, and what is kept beside the weights as a whole.
+
+    An average shares its variables with the networks: the file calls them by its name alone.
+    """
+    training = replace(TRAINING, average=average)
+    trained = make_trainer(training=training)
+    trained.train_step(make_batch())
     networks = trained.networks
+    kept = {"average": trained.average} if average else {}
     tf.train.CheckpointManager(
         tf.train.Checkpoint(
             step=trained.step,
@@ -55,15 +65,19 @@ def test_a_checkpoint_of_an_earlier_version_comes_back(tmp_path, trained):
             generator_optimizer=trained.generator_optimizer,
             discriminator_optimizer=trained.discriminator_optimizer,
             other_statistics=trained.other_statistics,
+            **kept,
         ),
         str(tmp_path / "checkpoints"),
         max_to_keep=1,
     ).save(checkpoint_number=trained.step)
-    fresh = make_trainer()
+    fresh = make_trainer(training=training)
     restored = Checkpoints(tmp_path, fresh, keep=2)
     assert restored.restore() == 1 and float(restored.best_error) == 0.25
     for a, b in zip(state_of(trained), state_of(fresh), strict=True):
         np.testing.assert_array_equal(a, b)
+    if average:
+        for a, b in zip(trained.average.values, fresh.average.values, strict=True):
+            np.testing.assert_array_equal(a, b)
     for a, b in zip(trained.other_statistics.means, fresh.other_statistics.means, strict=True):
         np.testing.assert_array_equal(a, b)
 
