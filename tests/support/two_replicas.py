@@ -3,7 +3,8 @@
     python -m tests.support.two_replicas OUT.npz compared|overflowing|several_a_call
 
 A program of its own, because devices are divided before TensorFlow computes anything. The one
-device normalises in the groups that the replicas are. It shares nothing with `distribution.py`,
+device normalises in the groups that the replicas are; a second time it begins with weights that are
+a bit apart, which shows how far rounding carries. It shares nothing with `distribution.py`,
 except that both learn from `moving_statistics_postponed` what moves the statistics.
 """
 
@@ -68,23 +69,43 @@ class OneDevice:
         return report
 
 
-def state(trainer) -> dict[str, np.ndarray]:
-    """Everything that a checkpoint holds, by what it is."""
-    networks, found = trainer.networks, {}
-    for name, model in networks._asdict().items():
+def variables_of(trainer) -> dict:
+    """All that a checkpoint holds, by what it is."""
+    found = {"step": trainer.step}
+    for name, model in trainer.networks._asdict().items():
         if model is not None:
-            found |= {f"{name}/{v.path}": np.array(v) for v in model.weights}
+            found |= {f"{name}/{v.path}": v for v in model.weights}
     for name in ("generator_optimizer", "discriminator_optimizer"):
         optimizer = getattr(trainer, name)
         if optimizer is not None:
             # By number, since Keras gives the second optimizer of a process another name.
             for i, v in enumerate(optimizer.variables):
-                found[f"{name}/{i}/{v.path.rpartition('/')[2]}"] = np.array(v)
+                found[f"{name}/{i}/{v.path.rpartition('/')[2]}"] = v
     for name in ("average", "other_statistics"):
         kept = getattr(trainer, name)
         if kept is not None:
-            found |= {f"{name}/{i}": v.numpy() for i, v in enumerate(kept.variables)}
-    return found | {"step": trainer.step.numpy()}
+            found |= {f"{name}/{i}": v for i, v in enumerate(kept.variables)}
+    return found
+
+
+def state(trainer) -> dict[str, np.ndarray]:
+    return {k: tf.convert_to_tensor(v).numpy() for k, v in variables_of(trainer).items()}
+
+
+def begin(trainer, values: dict) -> None:
+    """Gives a trainer the state of another one."""
+    for name, variable in variables_of(trainer).items():
+        variable.assign(values[name])
+
+
+def begin_rounded(trainer, start: dict) -> None:
+    """Takes a trainer back to its start, but for each weight's last bit."""
+    rng, values = np.random.default_rng(0), dict(start)
+    for name, value in start.items():
+        if name.endswith(("kernel", "bias")):
+            towards = np.where(rng.random(value.shape) < 0.5, -np.inf, np.inf)
+            values[name] = np.nextafter(value, towards.astype(np.float32))
+    begin(trainer, values)
 
 
 def differing(strategy, trainer) -> int:
@@ -108,15 +129,35 @@ def compared(strategy) -> dict:
         trainer.generator_optimizer.epsilon = trainer.discriminator_optimizer.epsilon = 1.0
     start = state(one.trainer)
     found = {"alike": _same(start, state(two))} | {f"start/{k}": v for k, v in start.items()}
-    for step in range(STEPS):
-        batch = make_batch(step, IMAGES)
-        reports = one.step(in_order_of_replicas(batch)), two.train_step(divided(batch))
-        found |= {f"{step}/one/report/{k}": v.numpy() for k, v in reports[0].items()}
-        found |= {f"{step}/two/report/{k}": v.numpy() for k, v in reports[1].items()}
-        if step in (0, STEPS - 1):
-            found |= {f"{step}/one/{k}": v for k, v in state(one.trainer).items()}
-            found |= {f"{step}/two/{k}": v for k, v in state(two).items()}
-    return found | {"differing": differing(strategy, two)}
+    found |= followed("two", two, lambda batch: two.train_step(divided(batch)))
+    found["differing"] = differing(strategy, two)
+
+    def in_groups(batch):
+        return one.step(in_order_of_replicas(batch))
+
+    found |= followed("one", one.trainer, in_groups)
+    # The same steps again, each from the state that the replicas had before it.
+    states = [of_step(found, number, "two") for number in range(STEPS - 1)]
+    found |= followed("again", one.trainer, in_groups, [start, *states])
+    begin_rounded(one.trainer, start)
+    return found | followed("rounded", one.trainer, in_groups)
+
+
+def of_step(found: dict, number: int, name: str) -> dict:
+    prefix = f"{number}/{name}/"
+    return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+
+
+def followed(name: str, trainer, step, states=()) -> dict:
+    """The losses of each step and the state after it; `states`: those before each step."""
+    found = {}
+    for number in range(STEPS):
+        if states:
+            begin(trainer, states[number])
+        report = step(make_batch(number, IMAGES))
+        found |= {f"{number}/{name}/report/{k}": v.numpy() for k, v in report.items()}
+        found |= {f"{number}/{name}/{k}": v for k, v in state(trainer).items()}
+    return found
 
 
 def _same(left: dict, right: dict) -> bool:
@@ -127,6 +168,8 @@ def overflowing(strategy) -> dict:
     """float16, whose second step overflows on the second replica alone."""
     with strategy.scope():
         trainer = make_trainer("BD", training=replace(TRAINING, precision="mixed_float16"))
+    for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
+        optimizer.dynamic_scale.assign(256.0)  # the scale to begin with, 2^15, overflows by itself
     found, batch = {}, make_batch(0, IMAGES)
     for step in range(STEPS):
         here = dict(batch)
