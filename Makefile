@@ -46,7 +46,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 bench: $(VENV)/installed
-	for name in train_step render inference serving shipped; do \
+	for name in train_step scaling render inference serving shipped; do \
 	    $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
 clean:
