@@ -35,9 +35,8 @@ formats (--write a,b,...; default colour); sigma is the blur's Gaussian deviatio
   Each carries model, units and scale, as does NAME.json, which also has the share of sharp area,
   the median sigma and the sharpest tenth's; OUT/summary.csv and summary.json: a row per photo.
 
-exit code: 0 all done, 1 failed (one line says why), 2 wrong options, 3 some photos were skipped
-  or left out, and it says which, 130 interrupted. The same command continues: maps that are there
-  are kept.
+exit code: 0 all done, 1 failed (a line says why), 2 wrong options, 3 photos were skipped or left
+  out (it says which), 130 interrupted. The same command continues and keeps the maps it finds.
 
 example:
   dmenet predict photos/ "more/*.tif" -o maps --weights runs/demo --write colour,npy
@@ -67,8 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     made_by.add_argument("--server", metavar="HOST:PORT", help="or a server of the model")
     add("--write", type=_formats, action="extend", metavar="FORMATS", help="see below")
     add("--tile", type=_tile, default="auto", help="side in px, 0 = whole, or auto (default)")
-    add("--precision", choices=INFERENCE_PRECISIONS, default=INFERENCE_PRECISIONS[0],
-        help="of the network here; 16 bits are for a GPU or processor that has them")  # fmt: skip
+    add("--precision", choices=INFERENCE_PRECISIONS, default="float32", metavar="TYPE",
+        help="float32 (default), float16 or bfloat16, for a GPU or processor that has it")  # fmt: skip
     add("--max-side", type=int, metavar="N",
         help="reduce larger photos to N px; 0 = never (default: the model's advice)")  # fmt: skip
     add("--sharp-below", type=float, default=SHARP_BELOW_PX, metavar="PX",

@@ -76,8 +76,7 @@ def publish(
                 figures = verification.differences(folder, trained)
                 allowed = verification.rounding(trained, precision)
             _judge(figures, allowed)
-            fields |= {"precision": precision}
-            _write_metadata(trained, fields, figures, folder)
+            _write_metadata(trained, fields | {"precision": precision}, figures, folder)
             _bring_to_disk(folder)
             folder.rename(final)
             _sync(out)
