@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--write", type=_formats, action="extend", metavar="FORMATS", help="see below")
     add("--tile", type=_tile, default="auto", help="side in px, 0 = whole, or auto (default)")
     add("--precision", choices=INFERENCE_PRECISIONS, default="float32", metavar="TYPE",
-        help="float32 (default), float16 or bfloat16, for a GPU or processor that has it")  # fmt: skip
+        help="float32 (default), or for hardware that has it float16 or bfloat16")  # fmt: skip
     add("--max-side", type=int, metavar="N",
         help="reduce larger photos to N px; 0 = never (default: the model's advice)")  # fmt: skip
     add("--sharp-below", type=float, default=SHARP_BELOW_PX, metavar="PX",
