@@ -62,7 +62,8 @@ def main(argv=None, prog="python -m data_gen") -> int:
 
 
 def _write(options: Options) -> int:
-    from data_gen.generation import workers, writer
+    with environment.quiet_native_stderr():
+        from data_gen.generation import workers, writer
     from data_gen.io import search
     from data_gen.io.parallel import cores
 

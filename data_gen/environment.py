@@ -4,7 +4,10 @@ Every entry point of data_gen calls `prepare` first: the commands and the Beam p
 processes inherit the environment.
 """
 
+import contextlib
 import os
+import sys
+import tempfile
 
 # Unless the user has set them. TF_ENABLE_ONEDNN_OPTS is left alone: other kernels round
 # differently, and an interrupted dataset must continue with the same bytes.
@@ -22,6 +25,28 @@ def prepare() -> None:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.update(REQUIRED)
+
+
+@contextlib.contextmanager
+def quiet_native_stderr():
+    """Shows what native libraries write to standard error only if the block fails.
+
+    TensorFlow reports missing GPUs on import, before any setting can stop it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            written.seek(0)
+            os.write(kept, written.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def limit_to_processor(threads: int) -> None:

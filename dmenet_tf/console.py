@@ -1,35 +1,11 @@
 """Readable console output and error messages."""
 
 import argparse
-import contextlib
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 
 from data_gen import command_line, exit_codes
-
-
-@contextlib.contextmanager
-def quiet_native_stderr():
-    """Shows what native libraries write to standard error only if the block fails.
-
-    TensorFlow reports missing GPUs on import, before any setting can stop it.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            written.seek(0)
-            os.write(kept, written.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+from data_gen.environment import quiet_native_stderr as quiet_native_stderr
 
 
 def note(line: str) -> None:
