@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 
 from data_gen import command_line, exit_codes
-from data_gen.environment import quiet_native_stderr as quiet_native_stderr
 
 
 def note(line: str) -> None:

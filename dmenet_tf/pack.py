@@ -12,8 +12,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from data_gen.environment import quiet_native_stderr
 from data_gen.exit_codes import OK
-from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
+from dmenet_tf.console import Parser, UsageError, run
 from dmenet_tf.environment import prepare
 from dmenet_tf.weights.shipped import existing
 

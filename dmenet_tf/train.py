@@ -129,7 +129,7 @@ def _base(options, run: Path) -> Config:
 
 
 def _train(run: Path, resume: bool, config: Config) -> int:
-    from dmenet_tf.console import quiet_native_stderr
+    from data_gen.environment import quiet_native_stderr
 
     with quiet_native_stderr():
         from dmenet_tf.training.failures import StoppedError

@@ -13,11 +13,12 @@ import json
 import sys
 from pathlib import Path
 
+from data_gen.environment import quiet_native_stderr
 from data_gen.exit_codes import FAILED, OK
 from data_gen.installation import not_installed
 from dmenet_tf import environment
 from dmenet_tf.architecture import INFERENCE_PRECISIONS
-from dmenet_tf.console import Parser, UsageError, quiet_native_stderr, run
+from dmenet_tf.console import Parser, UsageError, run
 from dmenet_tf.weights.shipped import existing, shipped_weights
 from serving import contract
 from serving.exporting.checks import check_side, check_version

@@ -21,10 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from data_gen.environment import quiet_native_stderr
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from data_gen.installation import not_installed
 from dmenet_tf import environment
-from dmenet_tf.console import UsageError, quiet_native_stderr
+from dmenet_tf.console import UsageError
 from serving import contract
 from serving.embedded import temporary_model
 from serving.embedded.memory import limit_arenas

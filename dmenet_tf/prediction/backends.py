@@ -16,8 +16,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from data_gen.environment import quiet_native_stderr
 from data_gen.installation import not_installed
-from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.environment import prepare_library
 from dmenet_tf.weights.shipped import named, shipped_weights
 

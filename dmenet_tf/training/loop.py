@@ -22,10 +22,10 @@ from dmenet_tf.training.calls import grouped
 from dmenet_tf.training.debugging import Profile
 from dmenet_tf.training.distribution import Group, interrupts_postponed, is_of_lost_worker
 from dmenet_tf.training.failures import StoppedError, explain
+from dmenet_tf.training.losses import loss_weights
 from dmenet_tf.training.monitoring import NonFiniteLossError, check_finite
 from dmenet_tf.training.precision import product_type
 from dmenet_tf.training.step_table import Clock, table
-from dmenet_tf.training.trainer import loss_weights
 from dmenet_tf.visualization import save_panel
 
 IMAGES_SHOWN = 6

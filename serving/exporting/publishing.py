@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from data_gen.environment import quiet_native_stderr
 from data_gen.io.locks import FolderLock
-from dmenet_tf.console import quiet_native_stderr
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.exporting import verification
