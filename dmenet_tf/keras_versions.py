@@ -146,7 +146,7 @@ def apply(optimizer, gradients, variables) -> None:
     iterations = tf.identity(optimizer.iterations)
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
     # Keras 2 counts an update that it left out for its overflow; Keras 3 does not.
-    made = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+    made = all_finite(gradients)
     optimizer.iterations.assign(iterations + tf.cast(made, iterations.dtype))
 
 
@@ -180,7 +180,7 @@ def _apply_scaled(optimizer, gradients, variables) -> None:
 
     def unscaled(values):
         values = [value / scale for value in values]
-        return values, tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in values])
+        return values, all_finite(values)
 
     gradients, finite = strategy.run(unscaled, args=(list(gradients),))
     finite = strategy.experimental_local_results(finite)[0]
@@ -199,6 +199,18 @@ def _apply_scaled(optimizer, gradients, variables) -> None:
         return tf.constant(0)
 
     tf.cond(finite, apply, skip)
+
+
+def all_finite(tensors) -> tf.Tensor:
+    """Whether no number in any of them is NaN or infinite: a boolean scalar.
+
+    Between replicas, of values that all of them share.
+    """
+    if tf.distribute.in_cross_replica_context():
+        strategy = tf.distribute.get_strategy()
+        finite = strategy.run(all_finite, args=(list(tensors),))
+        return strategy.experimental_local_results(finite)[0]
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
 def loss_scale(optimizer) -> float | None:

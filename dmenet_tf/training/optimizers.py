@@ -67,7 +67,7 @@ class Updates:
         if self.skipped is not None:
             moved = [*variables, *keras_versions.state_of_scaled(self._discriminator)]
             before = [tf.identity(tf.convert_to_tensor(variable)) for variable in moved]
-            made = Made(all_finite(gradients), moved, before)
+            made = Made(keras_versions.all_finite(gradients), moved, before)
         keras_versions.apply(self._discriminator, gradients, variables)
         return made
 
@@ -79,7 +79,7 @@ class Updates:
         if self.skipped is None:
             keras_versions.apply(self._generator, gradients, variables)
             return
-        finite = all_finite(gradients)
+        finite = keras_versions.all_finite(gradients)
         theirs = tf.constant(True) if made is None else made.finite
 
         def apply():
@@ -97,15 +97,3 @@ class Updates:
         if made is not None:
             tf.cond(theirs & ~finite, take_back, nothing)
         self.skipped.assign_add(tf.cast(~(theirs & finite), tf.int64))
-
-
-def all_finite(tensors) -> tf.Tensor:
-    """Whether no number in any of them is NaN or infinite: a boolean scalar.
-
-    Between replicas, of values that all of them share.
-    """
-    if tf.distribute.in_cross_replica_context():
-        strategy = tf.distribute.get_strategy()
-        finite = strategy.run(all_finite, args=(list(tensors),))
-        return strategy.experimental_local_results(finite)[0]
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
