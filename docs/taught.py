@@ -14,8 +14,8 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
 import numpy as np
-from scipy.special import expit, logit
 from tqdm import tqdm
 
 import dmenet_tf
@@ -25,7 +25,6 @@ from data_gen.io.images import IMAGE_SUFFIXES, read_rgb
 from data_gen.io.search import find_files
 from data_gen.optics import SIGMA_MAX_PX
 from dmenet_tf.data.labelled import LabelledPhotos
-from dmenet_tf.prediction.predictor import reduced, scale_to
 
 
 def main() -> None:
@@ -39,7 +38,7 @@ def main() -> None:
                 continue
             photo, shift = photos[number]
             maps = [teacher(photo, max_side=0).sigma_px for teacher in teachers]
-            sigma_px = SIGMA_MAX_PX * expit(np.mean([logits(m) for m in maps], axis=0) + shift)
+            sigma_px = SIGMA_MAX_PX * sigmoid(np.mean([logit(m) for m in maps], axis=0) + shift)
             write_folder_example(options.out, name, photo, sigma_px.astype(np.float32))
     write_manifest(options.out, "paper", len(photos))
     print(f"{len(photos)} photos with maps: {options.out}")
@@ -72,7 +71,7 @@ class Unlabelled:
         return len(self.paths)
 
     def __getitem__(self, number):
-        return shrunk(read_rgb(self.paths[number]), self.side), 0.0
+        return reduced(read_rgb(self.paths[number]), self.side), 0.0
 
 
 class Labelled:
@@ -87,18 +86,24 @@ class Labelled:
         return len(self.photos)
 
     def __getitem__(self, number):
-        photo, blurred = (shrunk(part, self.side) for part in self.photos.read(number))
+        photo, blurred = (reduced(part, self.side) for part in self.photos.read(number))
         return photo, self.pull * (2 * blurred - 1)
 
 
-def shrunk(image: np.ndarray, side: int) -> np.ndarray:
+def reduced(image: np.ndarray, side: int) -> np.ndarray:
     """The image with a longer side of at most `side`."""
-    return reduced(image, scale_to(side, *image.shape[:2]))
+    scale = min(1.0, side / max(image.shape[:2]))
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def logits(sigma_px: np.ndarray) -> np.ndarray:
+def logit(sigma_px: np.ndarray) -> np.ndarray:
     """Of the share of the largest sigma, kept finite."""
-    return logit(np.clip(sigma_px / SIGMA_MAX_PX, 0.004, 0.996))
+    share = np.clip(sigma_px / SIGMA_MAX_PX, 0.004, 0.996)
+    return np.log(share / (1 - share))
+
+
+def sigmoid(value: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-value))
 
 
 if __name__ == "__main__":
