@@ -54,11 +54,18 @@ SCALE, DEGRADATION, APERTURE = 100, 101, 102
 
 
 def training_batches(
-    streams: Streams, config: DataConfig, seed: int, start=0, share: Share | None = None
+    streams: Streams,
+    config: DataConfig,
+    seed: int,
+    start=0,
+    share: Share | None = None,
+    unlabelled: bool = True,
 ) -> tf.data.Dataset:
     """One dict a step, from step `start` on, without end (see `trainer.py` for its keys).
 
-    share: the replicas whose examples these are, in the order of their numbers; None: all.
+    Args:
+        share: the replicas whose examples these are, in the order of their numbers; None: all.
+        unlabelled: whether there are unlabelled photos in it; without D nothing reads them.
     """
 
     def stream(domain, numbered, example):
@@ -81,9 +88,10 @@ def training_batches(
         synthetic = stream(
             SYNTHETIC, numbers, lambda key, i: _varied_synthetic(streams.synthetic, key, i, config)
         )
+    sources = [(LABELLED, streams.labelled), (UNLABELLED, streams.unlabelled)]
     photos = (
         stream(domain, numbers, lambda key, i, source=source: _varied_photo(source, key, i, config))
-        for domain, source in ((LABELLED, streams.labelled), (UNLABELLED, streams.unlabelled))
+        for domain, source in sources[: 2 if unlabelled else 1]
     )
     batches = tf.data.Dataset.zip((synthetic, *photos))
     return batches.map(_name_batch).prefetch(tf.data.AUTOTUNE)
@@ -95,14 +103,14 @@ def _shuffled(records: Records, seed: int, first: int, share) -> tf.data.Dataset
     return shuffled_records(records.folders, seed, first, records.counts, window=window, keep=keep)
 
 
-def _name_batch(synthetic, labelled, unlabelled):
-    return {
+def _name_batch(synthetic, labelled, unlabelled=None):
+    batch = {
         "synthetic": synthetic[0],
         "defocus": synthetic[1],
         "labelled": labelled[0],
         "blurred": labelled[1],
-        "unlabelled": unlabelled[0],
     }
+    return batch if unlabelled is None else batch | {"unlabelled": unlabelled[0]}
 
 
 def synthetic_example(stream: Synthetic, key, index, crop: int, config: DataConfig):

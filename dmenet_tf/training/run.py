@@ -90,7 +90,7 @@ def _train_on(
     if training.best_by == "photos" and streams.labelled_held_out is None:
         raise ValueError("training.best_by 'photos' needs data.labelled_validation; received none")
     if config.network.balance_features and not (resume or config.network.weights):
-        first = datasets.training_batches(streams, config.data, training.seed)
+        first = datasets.training_batches(streams, config.data, training.seed, unlabelled=False)
         _balance_features(networks.blur_estimation, first)
     steps_per_epoch = max(1, len(streams.synthetic.source) // config.data.batch)
     statistics = config.network.statistics
@@ -141,7 +141,8 @@ def _batches(model, streams, config: Config, start: int, share) -> tf.data.Datas
         batches = _cached_batches(model, streams, config, start)
     else:
         seed = config.training.seed
-        batches = datasets.training_batches(streams, config.data, seed, start, share)
+        with_d = "D" in config.network.parts
+        batches = datasets.training_batches(streams, config.data, seed, start, share, with_d)
     batches = batches.map(
         lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
     )
@@ -154,7 +155,7 @@ def _cached_batches(model, streams, config: Config, start: int):
     print(f"features of {training.cached_crops} crops of each domain are computed once", flush=True)
     cache = CachedFeatures(
         parts(model).encoder,
-        datasets.training_batches(streams, data, training.seed),
+        datasets.training_batches(streams, data, training.seed, unlabelled=False),
         training.cached_crops,
     )
     return cache.batches(training.windows, data.batch, training.seed, start, training.steps)

@@ -2,8 +2,9 @@
 
 A batch is a dict of float32 tensors, images RGB in [0, 1]:
 `synthetic` [N, H, W, 3] with `defocus` [N, H, W, 1]; `labelled` [N, H, W, 3] with `blurred`
-[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3]. H and W are multiples of 16. In place of
-images a tuple of the encoder's features may stand (`cached_features.py`), where D has no part.
+[N, H, W, 1], 1 = blurred; `unlabelled` [N, H, W, 3] where D has a part. H and W are multiples of
+16. In place of images a tuple of the encoder's features may stand (`cached_features.py`), where D
+has none.
 
 A step runs B forward ONCE, on all domains that a loss needs in one batch, where each domain is a
 batch of its own to batch normalisation (`domains.py`). The moving statistics of B follow the domain

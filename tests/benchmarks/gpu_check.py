@@ -10,10 +10,10 @@ under its name: its figures, or why there are none.
     paper        width 1.0, 240 px, 8 images a domain, mixed_bfloat16, ten steps a call: seconds a
                  step, images/s over all domains, share of the rate of matrix products
     small        width 0.25, 160 px, 64 images a domain: the same
-    paper_jit, small_jit    the same under XLA, and how long its first call took
-    agreement    losses after 200 steps of the demo by each type, relative to float32's
     inference    milliseconds for a map of 512 x 512 at width 1.0, folded graph, in float32, tf32,
                  float16 and bfloat16
+    paper_jit, small_jit    the two of training under XLA, and how long its first call took
+    agreement    losses after 200 steps of the demo by each type, relative to float32's
 """
 
 import argparse
@@ -166,10 +166,10 @@ CHECKS = {
     "device": device,
     "paper": lambda tiny: training(1.0, 240, 8, False, tiny),
     "small": lambda tiny: training(0.25, 160, 64, False, tiny),
-    "agreement": agreement,
     "inference": inference,
     "paper_jit": lambda tiny: training(1.0, 240, 8, True, tiny),
     "small_jit": lambda tiny: training(0.25, 160, 64, True, tiny),
+    "agreement": agreement,
 }
 
 
