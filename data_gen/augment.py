@@ -10,8 +10,7 @@ Settings: Lee et al., CVPR 2019, section 5: crops of 240 px, flips and quarter t
 
 import tensorflow as tf
 
-# Section 5 of the paper: a short side above this is reduced to it before cropping.
-SHORT_SIDE_MAX = 800
+from data_gen.io.resizing import SHORT_SIDE_MAX
 
 
 def fit_scale(height, width, crop):

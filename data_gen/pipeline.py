@@ -7,6 +7,7 @@ sharding is a stride over indices, and a failure can be replayed.
 Scenes come from a `data_gen.sources.base.Source` whose plane is depth.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from data_gen import augment
@@ -66,6 +67,7 @@ class Rendered(Source):
     """`count` examples of RGB-D scenes as ready-made pairs, uncropped, with one lens per example.
 
     `read(i) -> (image uint8 [H, W, 3], defocus float32 [H, W])`, a pure function of (seed, i).
+    Rendered on the processor, where other threads read and a GPU trains (see `io/resizing.py`).
     """
 
     def __init__(self, source, seed: int, count: int, sampler="paper", realism: Realism = PLAIN):
@@ -80,9 +82,10 @@ class Rendered(Source):
         return f"rendered-{index:06d}"
 
     def read(self, index):
-        drawn = self._example(tf.constant(index, tf.int64))
-        image = tf.cast(tf.round(drawn["image"] * 255.0), tf.uint8)
-        return image.numpy(), drawn["defocus"].numpy()[..., 0]
+        with tf.device("CPU:0"):
+            drawn = self._example(tf.constant(index, tf.int64))
+        image = np.rint(drawn["image"].numpy() * np.float32(255.0)).astype(np.uint8)
+        return image, drawn["defocus"].numpy()[..., 0]
 
 
 def example(

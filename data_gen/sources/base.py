@@ -31,6 +31,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from data_gen.io.errors import DataFileError
+from data_gen.io.resizing import fit_scale, resize_with_map
 
 
 class Source(Protocol):
@@ -156,7 +157,7 @@ class Wrapper(Source):
 
 @dataclass(frozen=True)
 class Resized(Wrapper):
-    """A source whose items are resized to what a square crop needs (`augment.fit_scale`).
+    """A source whose items are resized to what a square crop needs (`resizing.fit_scale`).
 
     A short side below `crop` px is enlarged to it, one above 800 px reduced to that. `values` says
     whether the values of the plane change: "kept" for depth and binary masks (the COC of a depth
@@ -174,18 +175,10 @@ class Resized(Wrapper):
     max_pixels: int | None = None
 
     def read(self, i):
-        # Imported here so that opening sources does not load TensorFlow.
-        import tensorflow as tf
-
-        from data_gen import augment
-
         image, plane = self.source.read(i)
         self._check_size(i, *plane.shape)
-        scale = float(augment.fit_scale(*plane.shape, self.crop))
-        if scale == 1:
-            return image, plane
-        image, plane = augment.resize_with_map(image, plane[..., None], scale, values=self.values)
-        return tf.cast(tf.round(image), tf.uint8).numpy(), plane.numpy()[..., 0]
+        scale = fit_scale(*plane.shape, self.crop)
+        return (image, plane) if scale == 1 else resize_with_map(image, plane, scale, self.values)
 
     def _check_size(self, i, height, width):
         pixels = height * width * max(1.0, self.crop / min(height, width)) ** 2
