@@ -7,6 +7,8 @@ same. Each check runs in a process of its own, is given what is left of the time
 under its name: its figures, or why there are none.
 
     device       name, memory; 10^12 operations a second of matrix products, by type
+    operations   milliseconds of a step's most frequent operations and of their gradients, by type,
+                 on a batch of `paper`'s finest features and of `small`'s: which of them is slow
     paper        width 1.0, 240 px, 8 images a domain, mixed_bfloat16, ten steps a call: seconds a
                  step, images/s over all domains, share of the rate of matrix products
     small        width 0.25, 160 px, 64 images a domain: the same
@@ -129,6 +131,77 @@ def training(width, side, batch, jit, tiny) -> dict:
     }
 
 
+def operations(tiny: bool) -> dict:
+    shapes = {"paper": (24, 240, 64), "small": (192, 160, 16)}
+    figures = {}
+    for kind in ("float16", "bfloat16"):
+        for name, shape in shapes.items():
+            images, side, channels = (2, 16, 4) if tiny else shape
+            x = tf.random.stateless_normal([images, side, side, channels], [0, 0], dtype=kind)
+            of_shape = figures[f"{kind} {name}"] = {}
+            for operation, function in _operations(channels, kind).items():
+                of_shape[operation] = _milliseconds(function, x, 2 if tiny else 10)
+                if operation == "kernel's gradient":
+                    continue
+                of_shape[f"{operation} and gradient"] = _milliseconds(
+                    lambda x, f=function: _with_gradient(f, x), x, 2 if tiny else 10
+                )
+    return figures
+
+
+def _operations(channels: int, kind: str) -> dict:
+    kernel = tf.cast(tf.random.stateless_normal([3, 3, channels, channels], [0, 1]), kind)
+    padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
+
+    def batch_norm(x):
+        scale = tf.ones([channels])
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=scale, mean=[], variance=[], is_training=True
+        ).y
+
+    def kernel_gradient(x):
+        y_size = [*x.shape[:1], x.shape[1] - 2, x.shape[2] - 2, channels]
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=x,
+            filter_sizes=[3, 3, channels, channels],
+            out_backprop=tf.ones(y_size, kind),
+            strides=[1, 1, 1, 1],
+            padding="VALID",
+        )
+
+    return {
+        "convolution": lambda x: tf.nn.conv2d(x, kernel, 1, "VALID"),
+        "kernel's gradient": kernel_gradient,
+        "padding": lambda x: tf.pad(x, padding, mode="SYMMETRIC"),
+        "batch norm": batch_norm,
+        "leaky relu": lambda x: tf.nn.leaky_relu(x, 0.2),
+        "bias": lambda x: tf.nn.bias_add(x, tf.zeros([channels], kind)),
+        "concat": lambda x: tf.concat([x, x], 3),
+        "pool": lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID"),
+        "split": lambda x: tf.concat([2 * part for part in tf.split(x, 2)], 0),
+    }
+
+
+def _with_gradient(function, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x, output_gradients=tf.ones_like(y))
+
+
+def _milliseconds(function, x, times: int) -> float:
+    """Of one call, from `times` of them between two looks at the clock."""
+    compiled = tf.function(lambda x: tf.reshape(function(x), [-1])[0], autograph=False)
+    float(compiled(x)), float(compiled(x))
+
+    def calls():
+        for _ in range(times):
+            last = compiled(x)
+        float(last)
+
+    return round(1e3 * steps.seconds(calls) / times, 3)
+
+
 def agreement(tiny: bool) -> dict:
     """What `tests/dmenet_tf/test_precision_training.py` asks of a processor."""
     batches = demo_batches(1 if tiny else DIFFERENT_BATCHES)
@@ -164,6 +237,7 @@ def inference(tiny: bool) -> dict:
 
 CHECKS = {
     "device": device,
+    "operations": operations,
     "paper": lambda tiny: training(1.0, 240, 8, False, tiny),
     "small": lambda tiny: training(0.25, 160, 64, False, tiny),
     "inference": inference,
