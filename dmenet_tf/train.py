@@ -29,7 +29,7 @@ PROG = "dmenet train"
 COMMON = (
     "--synthetic", "--labelled", "--labelled-names", "--labelled-validation", "--unlabelled",
     "--max-bad", "--crop", "--batch", "--parts", "--width", "--encoder-width", "--decoder-width",
-    "--vgg-weights", "--weights", "--lambda-sharpness", "--steps", "--learning-rate",
+    "--vgg-weights", "--weights", "--lambda-sharpness", "--steps", "--minutes", "--learning-rate",
     "--precision", "--jit", "--steps-per-call", "--strategy", "--seed",
     "--checkpoint-every", "--validate-every",
 )  # fmt: skip

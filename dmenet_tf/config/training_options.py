@@ -36,6 +36,9 @@ class TrainingConfig:
 
     steps: int = 220_000
     """Updates in all; one step updates D, then B and S."""
+    minutes: float = 0.0
+    """The training ends after so many minutes if its steps are not made by then, and `cosine` with
+    it; those before it was resumed count; 0: any number."""
     pretrain_steps: int = 0
     """The first steps train B alone (its map and auxiliary heads), before the other networks."""
     optimizer: Literal["adam", "lamb", "radam", "lookahead"] = "adam"
@@ -98,6 +101,13 @@ class TrainingConfig:
             self, "training", "steps", "learning_rate", "decay", "decay_epochs",
             "checkpoint_every", "keep", "validate_every", "log_every", "steps_per_call",
         )  # fmt: skip
+        if not 0 <= self.minutes < float("inf"):
+            raise ValueError(f"training.minutes must be >= 0; received {self.minutes}")
+        if self.minutes and (self.deterministic or self.strategy == "multi-worker"):
+            raise ValueError(
+                "training.minutes needs a run that need not repeat another, on one machine; "
+                f"received deterministic {self.deterministic}, strategy {self.strategy!r}"
+            )
         if self.histograms < 0:
             raise ValueError(f"training.histograms must be >= 0; received {self.histograms}")
         if not 0 <= self.pretrain_steps <= self.steps:

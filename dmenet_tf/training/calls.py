@@ -101,11 +101,19 @@ class FasterSteps:
     Args:
         plain, compiled: the two, functions of lists of batches.
         steps_left: of the training.
+        seconds_left: after which it ends, if it does.
     """
 
-    def __init__(self, plain, compiled, steps_left: int, clock=time.perf_counter):
+    def __init__(
+        self,
+        plain,
+        compiled,
+        steps_left: int,
+        seconds_left: float = float("inf"),
+        clock=time.perf_counter,
+    ):
         self._plain, self._compiled, self._clock = plain, compiled, clock
-        self._steps_left = steps_left
+        self._steps_left, self._seconds_left = steps_left, seconds_left
         self._trial = self._measure()
         self._chosen = next(self._trial)
 
@@ -131,7 +139,7 @@ class FasterSteps:
     def _measure(self):
         """Yields what runs next, is sent its report and number of steps; returns the choice."""
         plain = yield from self._timed(self._plain)
-        if plain * self._steps_left < LEAST_SECONDS_LEFT:
+        if min(plain * self._steps_left, self._seconds_left) < LEAST_SECONDS_LEFT:
             return self._plain
         compiled = yield from self._timed(self._compiled)
         chosen = self._compiled if compiled < plain else self._plain

@@ -46,6 +46,7 @@ class Loop:
         self.checkpoints, self.monitor, self.validation = checkpoints, monitor, validation
         self.weights = loss_weights(config.loss)
         self._profile, self._calls = Profile(run, config.training.profiled), {}
+        self._time_is_up = False
         self._skipped_file, self._told = run / SKIPPED_FILE, set()
         # A resumed run adds to what it skipped before.
         listed = self._skipped_file.read_text("utf-8") if self._skipped_file.exists() else ""
@@ -83,12 +84,15 @@ class Loop:
         """What the last validation gave, and the last batch."""
         training, before, logged, waited = self.config.training, time.monotonic(), step, 0.0
         self._profile.follow(step)
+        if self.trainer.time_limit is not None:
+            self.trainer.time_limit.start()
         waiting = clock.waiting(batches)
         for group in grouped(waiting, step, training.steps_per_call, self._has_to_do):
             called = time.perf_counter()
             report = self._update(group, step)
             step += len(group)
             self._profile.follow(step)
+            self._look_at_the_time()
             log, validate, save = self._due(step)
             if log or validate or save:
                 report = {name: float(value) for name, value in report.items()}
@@ -108,12 +112,19 @@ class Loop:
                 self._save()
             if self._shows_weights(step):
                 self._log_weights(step)
+            if self._time_is_up:
+                self.monitor.note(f"the time, {training.minutes:g} min, is up at step {step}")
+                break
         return predicted, figures, group[-1]
+
+    def _look_at_the_time(self) -> None:
+        limit = self.trainer.time_limit
+        self._time_is_up = limit is not None and limit.look()
 
     def _due(self, step: int) -> tuple[bool, bool, bool]:
         """Whether to log, to validate and to save after so many steps."""
         training = self.config.training
-        last = step == training.steps
+        last = step == training.steps or self._time_is_up
         every = training.log_every, training.validate_every, training.checkpoint_every
         return tuple(last or step % count == 0 for count in every)
 
@@ -124,7 +135,8 @@ class Loop:
 
     def _shows_weights(self, step: int) -> bool:
         every = self.config.training.histograms
-        return every > 0 and (step % every == 0 or step == self.config.training.steps)
+        last = step == self.config.training.steps or self._time_is_up
+        return every > 0 and (last or step % every == 0)
 
     def _log_weights(self, step: int) -> None:
         """Histograms of what the networks learn, named network/layer/variable."""

@@ -13,11 +13,11 @@ from dmenet_tf.config import TrainingConfig
 from dmenet_tf.training.schedules import LearningRate
 
 
-def build_optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slowed=()):
+def build_optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slowed=(), share=None):
     """The optimizer under the configuration's schedule, with a loss scale of its own for float16.
 
-    The variables `slowed` learn at `config.encoder_rate` times the rate. Raises ValueError for an
-    optimizer that this Keras does not have.
+    The variables `slowed` learn at `config.encoder_rate` times the rate. share: as of
+    `schedules.LearningRate`. Raises ValueError for an optimizer that this Keras does not have.
     """
     schedule = LearningRate(
         config.learning_rate,
@@ -26,6 +26,7 @@ def build_optimizer(config: TrainingConfig, steps_per_epoch: int, variables, slo
         steps_per_epoch * config.decay_epochs,
         config.decay,
         config.warmup_steps,
+        share,
     )
     optimizer = keras_versions.optimizer(
         config.optimizer, schedule, config.beta_1, slowed, config.encoder_rate

@@ -104,6 +104,9 @@ def _train_on(
     if start >= training.steps:
         print(f"{run} is at step {start} of {training.steps}: nothing left to train")
         return Trained({})
+    if trainer.time_limit is not None and trainer.time_limit.look():
+        print(f"{run} has used its {training.minutes:g} min, at step {start}: nothing left")
+        return Trained({})
     batches = _batches(networks.blur_estimation, streams, config, start, group.share)
     if not group.worker.is_chief:
         loop = Follower(run, config, streams, trainer, checkpoints, group)

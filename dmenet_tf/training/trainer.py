@@ -28,6 +28,7 @@ from dmenet_tf.training.debugging import checked
 from dmenet_tf.training.losses import AUXILIARY, loss_weights
 from dmenet_tf.training.optimizers import Made, Updates, build_optimizer
 from dmenet_tf.training.recomputation import recomputed_parts
+from dmenet_tf.training.time_limit import TimeLimit
 from dmenet_tf.weights.averages import Average, Statistics
 from dmenet_tf.weights.vgg19_files import load_vgg19_weights
 
@@ -69,6 +70,7 @@ class Trainer:
     """The networks, their two optimizers and the step counter, updated by `train_step`.
 
     `statistics`: the domain that B's own moving statistics follow, `synthetic` or `photos`.
+    `time_limit`: of a run with `minutes`, which the loop keeps; else None.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class Trainer:
                 networks.blur_estimation, training.average, self.other_statistics
             )
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.time_limit = TimeLimit(training.minutes) if training.minutes else None
+        share = self.time_limit.share if self.time_limit else None
         self.generator_variables = list(networks.blur_estimation.trainable_variables)
         if networks.sharpness is not None:
             self.generator_variables += networks.sharpness.trainable_variables
@@ -106,11 +110,12 @@ class Trainer:
                 for layer in encoder_layers(networks.blur_estimation)
                 for variable in layer.trainable_variables
             ],
+            share=share,
         )
         self.discriminator_optimizer = None
         if networks.discriminator is not None:
             self.discriminator_optimizer = build_optimizer(
-                training, steps_per_epoch, networks.discriminator.trainable_variables
+                training, steps_per_epoch, networks.discriminator.trainable_variables, share=share
             )
         self._updates = Updates(self.generator_optimizer, self.discriminator_optimizer)
         # Nothing in a step depends on a tensor's value; without autograph it is traced faster.
@@ -132,7 +137,8 @@ class Trainer:
         if not self._measured:
             return Steps(plain)
         compiled = tf.function(plain.python_function, jit_compile=True, autograph=False)
-        return FasterSteps(Steps(plain), Steps(compiled), steps)
+        seconds = self.time_limit.left if self.time_limit else float("inf")
+        return FasterSteps(Steps(plain), Steps(compiled), steps, seconds)
 
     def monitored(self) -> dict[str, float]:
         """The learning rate; with loss scaling, the scale and how many steps were left out."""

@@ -54,6 +54,8 @@ class Checkpoints:
             "best_error": self.best_error,
             **layout.of_kept(trainer.other_statistics, trainer.average),
         }
+        if trainer.time_limit is not None:
+            self._others["seconds"] = trainer.time_limit.seconds
         named = {name: layout.of_network(model) for name, model in self._networks.items()}
         checkpoint = tf.train.Checkpoint(**named, **self._optimizers, **self._others)
         self.step = trainer.step
@@ -97,9 +99,8 @@ class Checkpoints:
             self._latest.checkpoint.restore(self.latest).assert_existing_objects_matched()
             return
         layout.restore_objects(self.latest, self._networks, self._optimizers)
-        kept = self._others
-        if not layout.holds(self.latest, "other_statistics"):
-            kept = {k: v for k, v in kept.items() if k != "other_statistics"}
+        absent = [n for n in ("other_statistics", "seconds") if not layout.holds(self.latest, n)]
+        kept = {name: value for name, value in self._others.items() if name not in absent}
         status = tf.train.Checkpoint(**kept).restore(self.latest)
         status.assert_existing_objects_matched().expect_partial()
 

@@ -110,7 +110,7 @@ class Clock:
 
 def run_trial(plain, compiled, steps, most=1):
     clock = Clock(plain, compiled)
-    faster = FasterSteps(clock.function("plain"), clock.function("compiled"), steps, clock)
+    faster = FasterSteps(clock.function("plain"), clock.function("compiled"), steps, clock=clock)
     for _ in range(4 * TIMED_STEPS):
         faster([None] * most)
     return clock.called
@@ -142,7 +142,7 @@ def test_a_step_that_does_not_compile_goes_on_without(capsys):
     def fails(batches):
         raise tf.errors.UnimplementedError(None, None, "no such kernel\nand a long trace")
 
-    faster = FasterSteps(clock.function("plain"), fails, MANY, clock)
+    faster = FasterSteps(clock.function("plain"), fails, MANY, clock=clock)
     for _ in range(3 * TIMED_STEPS):
         assert faster([None]) == {"L_g": 1.0}
     assert capsys.readouterr().err.count("no such kernel") == 1
