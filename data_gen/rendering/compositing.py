@@ -11,50 +11,40 @@ border is symmetric (the edge pixel repeated). `realism.Realism` offers other ke
 in linear light, and filling of the background behind near objects (`filling.py`).
 
 How it is computed: the picture is cut into tiles. A tile and its margin of 14 px see few of the
-layers, and the separable blur of a tile is two small matrix products with banded matrices
-[TILE, TILE + 2*RADIUS], one per layer. A crop costs only its own tiles. The tile is compiled by
-XLA, once a process, into a loop over its layers that stays in the processor's cache: half the
-processor's time of the same sums layer after layer in whole arrays (tests/benchmarks/render.py),
-which is how kernels that are not separable are applied. A tile takes one core; tiles of one example
-and of several run at the same time, as many as TensorFlow has threads
+layers, and the blur of each is a few small matrix products (`tile_blurs.py`). A crop costs only its
+own tiles. The tile is compiled by XLA, once a process, into a loop over its layers that stays in
+the processor's cache: half the processor's time of the same sums layer after layer in whole arrays
+(tests/benchmarks/render.py), which is how a polygon is applied, by transforms. A tile takes one
+core; tiles of one example and of several run at the same time, as many as TensorFlow has threads
 (tests/benchmarks/render_cores.py).
 
 Shapes: image [H, W, 3] float in [0, 1], RGB; depth [H, W] > 0; all float32.
 """
 
+import functools
+
 import tensorflow as tf
 
 from data_gen.rendering import apertures, filling, light
 from data_gen.rendering.apertures import RADIUS
-from data_gen.rendering.layers import MAX_LAYERS, LayerBounds, layer_bounds, quantise
+from data_gen.rendering.layers import LayerBounds, layer_bounds, quantise
 from data_gen.rendering.lens import Lens, defocus_map
 from data_gen.rendering.options import PLAIN, Realism
+from data_gen.rendering.tile_blurs import (
+    TILE,
+    WINDOW,
+    blur_by_band,
+    blur_by_spectrum,
+    even_spectra,
+    gaussian_bands,
+)
 
-# Larger tiles see more layers, smaller ones are mostly margin; 40 px also divides a crop of 240.
-TILE = 40
-WINDOW = TILE + 2 * RADIUS
-# Side of the transform for kernels that are not separable: a product of small primes >= WINDOW.
+# Side of the transform for kernels of any shape: a product of small primes >= WINDOW.
 FFT_SIDE = 72
 # A blurred mask below this is noise at the rim of a kernel; the reference counts it as 0.
 MASK_FLOOR = 1e-4
 # Index of pixels that belong to no layer.
 NO_LAYER = -1
-
-
-# --- kernels of a tile ---------------------------------------------------------------------------
-
-
-def gaussian_bands(sigma_px: tf.Tensor) -> tf.Tensor:
-    """Blur of a window's axis as a matrix: sigma [L] pixels -> [L', TILE, WINDOW].
-
-    L' is L rounded up to a multiple of MAX_LAYERS: one shape for nearly every picture.
-    """
-    room = tf.math.floormod(-tf.size(sigma_px), MAX_LAYERS)
-    taps = apertures.gaussian_taps(tf.pad(sigma_px, [[0, room]]))
-    # Row i of a band holds the taps at columns i .. i + 2*RADIUS.
-    rows = tf.pad(taps, [[0, 0], [0, WINDOW + 1 - taps.shape[1]]])
-    flat = tf.tile(rows, [1, TILE])[:, : TILE * WINDOW]
-    return tf.reshape(flat, [-1, TILE, WINDOW])
 
 
 def symmetric_index(index: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -99,8 +89,10 @@ def blend_layers(
     if realism.aperture != "gaussian" or realism.fill_background:
         in_front = tf.range(tf.size(sigma_px)) >= first_near
         kernels = apertures.kernels(sigma_px, in_front, realism)
-    if realism.aperture != "gaussian":
-        blend, parameters = _blend_by_spectra, tf.signal.rfft2d(kernels, [FFT_SIDE] * 2)
+    if realism.aperture == "disc":
+        blend, parameters = blend_by_waves, even_spectra(kernels)
+    elif realism.aperture == "polygon":
+        blend, parameters = _blend_by_fft, tf.signal.rfft2d(kernels, [FFT_SIDE] * 2)
     if not realism.fill_background:
         return blend_tiles(image, layer_index, (top, left, height, width), blend, parameters)
     # Holes are filled from beyond a crop too: from as far as a blurred rim reaches.
@@ -151,34 +143,48 @@ _TILE_SPEC = tf.TensorSpec([TILE, TILE, 3])
 
 def blend_by_bands(window, window_layers, present, bands):
     """Separable kernels, compiled. `bands`: [L, TILE, WINDOW]."""
+    return _compiled(_blend_with(blur_by_band), window, window_layers, present, bands)
+
+
+def blend_by_waves(window, window_layers, present, spectra):
+    """Kernels that are even along both axes, compiled. `spectra`: [L, WINDOW, WINDOW]."""
+    return _compiled(_blend_with(blur_by_spectrum), window, window_layers, present, spectra)
+
+
+def _compiled(blend, window, window_layers, present, parameters):
     count = tf.size(present)
     # XLA compiles for shapes: the number of layers present must not be one of them.
-    room = tf.shape(bands)[0]
+    room = tf.shape(parameters)[0]
     present = tf.reshape(tf.pad(present, [[0, room - count]]), [room])
     window = tf.ensure_shape(window, [WINDOW, 3, WINDOW])
     window_layers = tf.ensure_shape(window_layers, [WINDOW, WINDOW])
-    return _compiled_blend(window, window_layers, present, count, bands)
+    return blend(window, window_layers, present, count, parameters)
 
 
-@tf.function(jit_compile=True)
-def _compiled_blend(window, window_layers, present, count, bands):
-    def blend(i, out, coverage):
-        # tf.gather: with present[i], XLA would compile anew for every value of `count`.
-        layer = tf.gather(present, i)
-        mask, band = tf.cast(window_layers == layer, tf.float32)[:, None], tf.gather(bands, layer)
-        stack = tf.reshape(tf.concat([window * mask, mask], axis=1), [4 * WINDOW, WINDOW])
-        blurred = tf.reshape(tf.matmul(stack, band, transpose_b=True), [WINDOW, 4 * TILE])
-        blurred = tf.reshape(tf.matmul(band, blurred), [TILE, 4, TILE])
-        alpha = blurred[:, 3]
-        alpha = tf.where(alpha < MASK_FLOOR, 0.0, alpha)
-        out = out * (1.0 - alpha)[:, None] + blurred[:, :3]
-        return i + 1, out, coverage * (1.0 - alpha) + alpha
+@functools.cache  # compiled once a process
+def _blend_with(blur):
+    """The loop over a tile's layers; blur: (stack, its layer's parameters) -> [TILE, 4, TILE]."""
 
-    start = (0, tf.zeros([TILE, 3, TILE]), tf.zeros([TILE, TILE]))
-    _, out, coverage = tf.while_loop(lambda i, *_: i < count, blend, start)
-    # A pixel's own layer weighs at least 0.0015 (a disc of 28 px): where all pixels have a layer,
-    # coverage is never 0.
-    return tf.transpose(out / coverage[:, None], [0, 2, 1])
+    @tf.function(jit_compile=True)
+    def blend_all(window, window_layers, present, count, parameters):
+        def blend(i, out, coverage):
+            # tf.gather: with present[i], XLA would compile anew for every value of `count`.
+            layer = tf.gather(present, i)
+            mask = tf.cast(window_layers == layer, tf.float32)[:, None]
+            stack = tf.concat([window * mask, mask], axis=1)
+            blurred = blur(stack, tf.gather(parameters, layer))
+            alpha = blurred[:, 3]
+            alpha = tf.where(alpha < MASK_FLOOR, 0.0, alpha)
+            out = out * (1.0 - alpha)[:, None] + blurred[:, :3]
+            return i + 1, out, coverage * (1.0 - alpha) + alpha
+
+        start = (0, tf.zeros([TILE, 3, TILE]), tf.zeros([TILE, TILE]))
+        _, out, coverage = tf.while_loop(lambda i, *_: i < count, blend, start)
+        # A pixel's own layer weighs at least 0.0015 (a disc of 28 px): where all pixels have a
+        # layer, coverage is never 0.
+        return tf.transpose(out / coverage[:, None], [0, 2, 1])
+
+    return blend_all
 
 
 def blend_by_bands_plain(window, window_layers, present, bands):
@@ -190,7 +196,7 @@ def blend_by_bands_plain(window, window_layers, present, bands):
     return _blend_blurred(tf.reshape(blurred, [-1, TILE, 4, TILE]))
 
 
-def _blend_by_spectra(window, window_layers, present, spectra):
+def _blend_by_fft(window, window_layers, present, spectra):
     """Any kernel: circular convolution, but the margin takes all that wraps around."""
     stack = tf.transpose(_masked(window, window_layers, present), [0, 2, 1, 3])
     spectrum = tf.signal.rfft2d(stack, [FFT_SIDE] * 2) * tf.gather(spectra, present)[:, None]

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from data_gen.rendering import apertures, compositing
+from data_gen.rendering import apertures, compositing, tile_blurs
 from data_gen.rendering.layers import layer_bounds, quantise
 from data_gen.rendering.lens import Lens, max_alpha_px
 from data_gen.scenes.composition import make_scene
@@ -182,7 +182,7 @@ def xla_over_plain(image, depth, lens):
     """How many times faster the tile compiled by XLA makes a frame, than the same sums without."""
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
     index, sigma_px = quantise(depth, lens, layer_bounds(lens, near, far))
-    bands, whole = compositing.gaussian_bands(sigma_px), (0, 0, *index.shape)
+    bands, whole = tile_blurs.gaussian_bands(sigma_px), (0, 0, *index.shape)
 
     def renderer(blend):
         return tf.function(lambda: compositing.blend_tiles(image, index, whole, blend, bands))
