@@ -75,5 +75,6 @@ def blur_by_spectrum(stack, spectrum):
 
 
 def _to_common_count(of_layers: tf.Tensor) -> tf.Tensor:
+    of_layers = tf.convert_to_tensor(of_layers)
     room = tf.math.floormod(-tf.shape(of_layers)[0], MAX_LAYERS)
     return tf.pad(of_layers, [[0, room]] + [[0, 0]] * (of_layers.shape.rank - 1))
