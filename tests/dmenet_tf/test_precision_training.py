@@ -1,4 +1,4 @@
-"""200 steps of the demo in each type end where float32's do."""
+"""200 steps of the demo in each type learn as float32's do."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from tests.support.precision import settings_restored
 
 pytestmark = pytest.mark.slow
 
-# Training magnifies any rounding: two runs in float32 whose sums are in another order end some way
-# apart, too. More than a tenth of the loss would be a type in which something does not learn.
+# Training magnifies any rounding: two runs in float32 whose sums are in another order go some way
+# apart, too. More than a tenth of the mean loss would be a type in which something does not learn.
 TOLERANCE = 0.1
 
 
