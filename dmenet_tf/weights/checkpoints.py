@@ -56,8 +56,8 @@ class Checkpoints:
         }
         if trainer.time_limit is not None:
             self._others["seconds"] = trainer.time_limit.seconds
-        named = {name: layout.of_network(model) for name, model in self._networks.items()}
-        checkpoint = tf.train.Checkpoint(**named, **self._optimizers, **self._others)
+        self._named = {name: layout.of_network(m) for name, m in self._networks.items()}
+        checkpoint = tf.train.Checkpoint(**self._named, **self._optimizers, **self._others)
         self.step = trainer.step
         self._latest = tf.train.CheckpointManager(checkpoint, str(run / LATEST), max_to_keep=keep)
         self._best = tf.train.CheckpointManager(checkpoint, str(run / BEST), max_to_keep=1)
@@ -95,13 +95,13 @@ class Checkpoints:
         return int(self.step.numpy())
 
     def _restore_latest(self) -> None:
-        if not layout.holds_objects(self.latest):
-            self._latest.checkpoint.restore(self.latest).assert_existing_objects_matched()
-            return
-        layout.restore_objects(self.latest, self._networks, self._optimizers)
-        absent = [n for n in ("other_statistics", "seconds") if not layout.holds(self.latest, n)]
-        kept = {name: value for name, value in self._others.items() if name not in absent}
-        status = tf.train.Checkpoint(**kept).restore(self.latest)
+        parts, optional = self._named | self._optimizers, ["seconds"]  # of a run without a limit
+        if layout.holds_objects(self.latest):
+            layout.restore_objects(self.latest, self._networks, self._optimizers)
+            parts, optional = {}, [*optional, "other_statistics"]
+        absent = [name for name in optional if not layout.holds(self.latest, name)]
+        parts |= {name: value for name, value in self._others.items() if name not in absent}
+        status = tf.train.Checkpoint(**parts).restore(self.latest)
         status.assert_existing_objects_matched().expect_partial()
 
 

@@ -75,3 +75,14 @@ def test_a_run_ends_with_its_minutes_and_goes_on_with_more(tmp_path, monkeypatch
     assert "has used its 1 min" in capsys.readouterr().out and len(steps_of("losses.jsonl")) == 5
     assert train.main(["--run", str(run), "--resume", "--minutes", "1.5"]) == 0
     assert steps_of("losses.jsonl") == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.process  # it trains
+def test_a_run_that_began_without_a_limit_is_resumed_with_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "TimeLimit", functools.partial(TimeLimit, clock=ticking()))
+    run = tmp_path / "run"
+    assert train.main([*OPTIONS, "--run", str(run), "--steps", "2"]) == 0
+    assert train.main(["--run", str(run), "--resume", "--steps", "1000", "--minutes", "0.5"]) == 0
+    # 10 s have passed when it goes on; after two steps 30 have.
+    steps = [json.loads(line)["step"] for line in (run / "losses.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
