@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tyro
 
-from data_gen import exit_codes
+from data_gen import exit_codes, interrupts
 
 # Former option names: still accepted, but not shown in --help.
 OLD_NAMES = {"--workers": "--jobs"}
@@ -78,11 +78,12 @@ def run(work: Callable[[], int], interrupted: str = "interrupted") -> int:
 
     Standard output that nobody reads any more, as after `| head -1`, ends the work without a word.
     """
-    try:
-        return _flushed(_run(work, interrupted))
-    except SystemExit:
-        _flushed(exit_codes.OK)
-        raise
+    with interrupts.remembered():
+        try:
+            return _flushed(_run(work, interrupted))
+        except SystemExit:
+            _flushed(exit_codes.OK)
+            raise
 
 
 def _flushed(code: int) -> int:

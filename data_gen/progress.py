@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
+from data_gen import interrupts
+
 _TENTHS = 10
 
 
@@ -18,8 +20,21 @@ def progress(
     options: tqdm's, of which a log needs `total` and `initial`.
     """
     if sys.stderr.isatty():
-        return tqdm(items, desc=desc or None, unit=unit or "it", **options)
+        return Bar(items, desc=desc or None, unit=unit or "it", **options)
     return Lines(items, desc, unit, options.get("total"), options.get("initial", 0), least)
+
+
+class Bar(tqdm):
+    """tqdm's; between two items, an interrupt that was lost is raised."""
+
+    def __iter__(self) -> Iterator:
+        for item in super().__iter__():
+            yield item
+            interrupts.check()
+
+    def update(self, n: float = 1) -> bool | None:
+        interrupts.check()
+        return super().update(n)
 
 
 class Lines:
@@ -46,6 +61,7 @@ class Lines:
             self.update()
 
     def update(self, n: int = 1) -> None:
+        interrupts.check()
         self.n += n
         if self._tenths() <= self._told:
             return

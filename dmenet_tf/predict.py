@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from data_gen import interrupts
 from data_gen.io.photos import MAX_PIXELS
 from dmenet_tf.architecture import INFERENCE_PRECISIONS
 from dmenet_tf.console import Parser, UsageError, run
@@ -117,7 +118,7 @@ def _tile(text: str) -> str | int:
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     prepare()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
+    signal.signal(signal.SIGTERM, interrupts.interrupt)  # a stop of any kind is orderly
     return run(
         lambda: predict(build_parser().parse_args(argv)),
         "interrupted; the same command continues",

@@ -19,6 +19,7 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+from data_gen import interrupts
 from data_gen.exit_codes import FAILED, OK
 from data_gen.installation import not_installed
 from dmenet_tf import console, environment
@@ -217,7 +218,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     """Command line; returns the exit code."""
     environment.prepare()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind is orderly
+    signal.signal(signal.SIGTERM, interrupts.interrupt)  # a stop of any kind is orderly
     return console.run(lambda: _checked(argv))
 
 

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from data_gen import interrupts
 from data_gen.environment import quiet_native_stderr
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, USAGE
 from data_gen.installation import not_installed
@@ -39,6 +40,7 @@ from serving.embedded.options import (
 
 __all__ = ["Server", "ServerOptions", "build_parser", "main"]
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SPARE_THREADS = 16  # besides those that compute or wait: for refusals, status and health
 _log = logging.getLogger("serving")
@@ -243,7 +245,8 @@ def serve(options: ServerOptions) -> int:
 
 def _serve_weights(options: ServerOptions) -> bool:
     """Exports them to a temporary folder and serves it; whether all requests ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server takes it
+    for number in STOPS:  # until the server takes them
+        signal.signal(number, interrupts.interrupt)
     what = "the shipped model" if options.weights is None else str(options.weights)
     with tempfile.TemporaryDirectory(prefix="dmenet-serve-") as folder:
         _log.info(
@@ -256,8 +259,9 @@ def _serve_weights(options: ServerOptions) -> bool:
 def _serve(options: ServerOptions, what) -> bool:
     limit_arenas()
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, lambda *_: stopping.set())
+    interrupts.check()
     with quiet_native_stderr():
         import tensorflow as tf
 

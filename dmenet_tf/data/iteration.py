@@ -14,9 +14,12 @@ import traceback
 
 import tensorflow as tf
 
+from data_gen import interrupts
+
 
 class Elements:
     """The elements of a dataset. After the block, no function of its pipeline runs any more.
+    Between two of them, an interrupt that was lost is raised.
 
     An error that leaves the block keeps its traceback, but the variables of the frames in it that
     are already left are gone.
@@ -32,6 +35,7 @@ class Elements:
         return self
 
     def __next__(self):
+        interrupts.check()
         return next(self._iterator)
 
     def __exit__(self, kind, error, trace) -> None:

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from data_gen import optics
+from data_gen import interrupts, optics
 from data_gen.io.arrays import write_npy
 from data_gen.io.atomic import write_text
 from dmenet_tf.data.iteration import Elements
@@ -58,7 +58,7 @@ class Loop:
         Raises, the state being saved: KeyboardInterrupt; StoppedError for what a file, the disk or
         TensorFlow does not allow. NonFiniteLossError saves nothing.
         """
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop of any kind saves
+        signal.signal(signal.SIGTERM, interrupts.interrupt)  # a stop of any kind saves
         try:
             clock = Clock()
             with Elements(batches.take(self.config.training.steps - start)) as elements:

@@ -143,6 +143,29 @@ def test_an_interrupt_before_the_first_step_ends_the_process(tmp_path):
     assert f"interrupted; to continue: dmenet train --run {run} --resume" in errors
 
 
+def test_an_interrupt_that_is_lost_ends_the_process_all_the_same(tmp_path):
+    """As in TensorFlow's finalizers, which ignore all exceptions."""
+    code = (
+        "import signal, sys\n"
+        "from dmenet_tf import config_file, train\n"
+        "save = config_file.save\n"
+        "def interrupted(*arguments):\n"
+        "    save(*arguments)\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except:\n"
+        "        pass\n"
+        "config_file.save = interrupted\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(train.main(sys.argv[1:]))\n"
+    )
+    run = tmp_path / "run"
+    done = ended(*TINY, "--validation-examples", "5000", "--run", run, code=code)
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert f"interrupted; to continue: dmenet train --run {run} --resume" in done.stderr
+    assert not (run / "losses.jsonl").exists() or not losses(run)
+
+
 def test_an_error_that_nobody_expected_ends_the_process(tmp_path):
     """With its traceback, which keeps all that it went through alive until the very end."""
     code = (
