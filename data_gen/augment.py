@@ -112,9 +112,8 @@ def random_flip_turn(seed, image, map):
     """
     size = tf.shape(image)
     square = tf.debugging.assert_equal(size[0], size[1], "quarter turns need a square image")
-    # Every symmetry is exactly one choice of: mirror left-right, mirror up-down, transpose.
     with tf.control_dependencies([square]):
-        draws = tf.random.stateless_uniform([3], seed) < 0.5
+        draws = symmetry(seed)
 
     def turn(plane):
         if plane is None:
@@ -124,6 +123,22 @@ def random_flip_turn(seed, image, map):
         return tf.where(draws[2], tf.transpose(plane, [1, 0, 2]), plane)
 
     return turn(image), turn(map)
+
+
+def symmetry(seed):
+    """A symmetry of the square, bool [3]: mirrored left-right, mirrored up-down, transposed.
+
+    Every one of the eight is exactly one choice of these, in this order.
+    """
+    return tf.random.stateless_uniform([3], seed) < 0.5
+
+
+def turned(symmetries, squares):
+    """Squares [N, S, S, C], each by its symmetry [N, 3]: `random_flip_turn` of a batch."""
+    chosen = tf.reshape(symmetries, [-1, 3, 1, 1, 1])
+    squares = tf.where(chosen[:, 0], tf.reverse(squares, [2]), squares)
+    squares = tf.where(chosen[:, 1], tf.reverse(squares, [1]), squares)
+    return tf.where(chosen[:, 2], tf.transpose(squares, [0, 2, 1, 3]), squares)
 
 
 def epoch_index(seed, index, count):

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from data_gen import augment
 from data_gen.rendering import compositing, light
-from data_gen.rendering.layers import layer_bounds
-from data_gen.rendering.lens import LENS_SAMPLERS
+from data_gen.rendering.layers import LayerBounds, layer_bounds
+from data_gen.rendering.lens import LENS_SAMPLERS, Lens
 from data_gen.rendering.options import PLAIN, Realism
 from data_gen.scenes.composition import make_scene
 from data_gen.sources.base import Cached, Resized, Source
@@ -108,8 +108,7 @@ def example(
     scene = augment.epoch_index(fold(seed, ORDER), index, len(source))
     image, depth = read_pair(source, scene)
     near, far = tf.reduce_min(depth), tf.reduce_max(depth)
-    lens = LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
-    layers = layer_bounds(lens, near, far)
+    lens, layers = drawn_lens(seed, index, near, far, sampler)
     window = None
     if crop:
         corner = augment.crop_corner(fold(seed, CROP, index), tf.shape(depth), crop)
@@ -130,6 +129,12 @@ def example(
         "far": far,
         "layers": layers.count,
     }
+
+
+def drawn_lens(seed: tf.Tensor, index, near, far, sampler) -> tuple[Lens, LayerBounds]:
+    """The lens of an example, and its layers, where the whole scene lies between near and far."""
+    lens = LENS_SAMPLERS[sampler](fold(seed, LENS, index), near, far)
+    return lens, layer_bounds(lens, near, far)
 
 
 def examples(

@@ -55,12 +55,22 @@ def quantise(depth: tf.Tensor, lens: Lens, layers: LayerBounds):
     Layers are equal steps of the signed COC, so that near and far side of the focus plane never
     share one. `layers` are those of the WHOLE depth map: a crop then has the layers of the whole.
     """
+    numbers = tf.range(layers.last, layers.first - 1.0, -1.0, dtype=tf.float64)
+    return layer_index(depth, lens, layers), layer_sigma_px(numbers, lens, layers)
+
+
+def layer_index(depth: tf.Tensor, lens: Lens, layers: LayerBounds) -> tf.Tensor:
+    """Index of every pixel's layer, int32, 0 = farthest; lens and layers may be of a batch."""
     first, last, step = layers
     level = tf.floor(signed_coc_px(_double(depth), _double_lens(lens)) / step)
-    index = tf.cast(last - tf.clip_by_value(level, first, last), tf.int32)
-    centre = (tf.range(last, first - 1.0, -1.0, dtype=tf.float64) + 0.5) * step
+    return tf.cast(last - tf.clip_by_value(level, first, last), tf.int32)
+
+
+def layer_sigma_px(numbers: tf.Tensor, lens: Lens, layers: LayerBounds) -> tf.Tensor:
+    """Sigma of the layers of these numbers (float64); lens and layers may be of a batch."""
+    centre = (numbers + 0.5) * layers.step
     coc_px = tf.cast(blur_coc_px(centre, _double_lens(lens)), tf.float32)
-    return index, optics.coc_to_sigma(coc_px)
+    return optics.coc_to_sigma(coc_px)
 
 
 def _double(value):

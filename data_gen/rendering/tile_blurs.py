@@ -35,10 +35,14 @@ def gaussian_bands(sigma_px: tf.Tensor) -> tf.Tensor:
 
 
 def blur_by_band(stack, band):
-    """Planes [WINDOW, 4, WINDOW], band [TILE, WINDOW] of their layer -> [TILE, 4, TILE]."""
-    stack = tf.reshape(stack, [4 * WINDOW, WINDOW])
-    blurred = tf.reshape(tf.matmul(stack, band, transpose_b=True), [WINDOW, 4 * TILE])
-    return tf.reshape(tf.matmul(band, blurred), [TILE, 4, TILE])
+    """Planes [WINDOW, 4, WINDOW], band [TILE, WINDOW] of their layer -> [TILE, 4, TILE].
+
+    Or of several tiles, along a first axis of all three.
+    """
+    tiles = stack.shape[:-3]
+    stack = tf.reshape(stack, [*tiles, 4 * WINDOW, WINDOW])
+    blurred = tf.reshape(tf.matmul(stack, band, transpose_b=True), [*tiles, WINDOW, 4 * TILE])
+    return tf.reshape(tf.matmul(band, blurred), [*tiles, TILE, 4, TILE])
 
 
 def _fourier_basis() -> tuple[np.ndarray, np.ndarray]:
@@ -65,13 +69,19 @@ def even_spectra(kernels: tf.Tensor) -> tf.Tensor:
 
 
 def blur_by_spectrum(stack, spectrum):
-    """Planes [WINDOW, 4, WINDOW], spectrum [WINDOW, WINDOW] of their layer -> [TILE, 4, TILE]."""
-    stack = tf.reshape(stack, [4 * WINDOW, WINDOW])
-    waves = tf.reshape(tf.matmul(stack, _TO_WAVES, transpose_b=True), [WINDOW, 4 * WINDOW])
-    waves = tf.reshape(tf.matmul(_TO_WAVES, waves), [WINDOW, 4, WINDOW]) * spectrum[:, None]
-    blurred = tf.matmul(_FROM_WAVES, tf.reshape(waves, [WINDOW, 4 * WINDOW]))
-    blurred = tf.reshape(blurred, [4 * TILE, WINDOW])
-    return tf.reshape(tf.matmul(blurred, _FROM_WAVES, transpose_b=True), [TILE, 4, TILE])
+    """Planes [WINDOW, 4, WINDOW], spectrum [WINDOW, WINDOW] of their layer -> [TILE, 4, TILE].
+
+    Or of several tiles, along a first axis of all three.
+    """
+    tiles = stack.shape[:-3]
+    stack = tf.reshape(stack, [*tiles, 4 * WINDOW, WINDOW])
+    waves = tf.matmul(stack, _TO_WAVES, transpose_b=True)
+    waves = tf.matmul(_TO_WAVES, tf.reshape(waves, [*tiles, WINDOW, 4 * WINDOW]))
+    waves = tf.reshape(waves, [*tiles, WINDOW, 4, WINDOW]) * spectrum[..., :, None, :]
+    blurred = tf.matmul(_FROM_WAVES, tf.reshape(waves, [*tiles, WINDOW, 4 * WINDOW]))
+    blurred = tf.reshape(blurred, [*tiles, 4 * TILE, WINDOW])
+    blurred = tf.matmul(blurred, _FROM_WAVES, transpose_b=True)
+    return tf.reshape(blurred, [*tiles, TILE, 4, TILE])
 
 
 def _to_common_count(of_layers: tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,7 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self):
+        self._check_device()
         if not self.training.cached_crops:
             return
         if not self.network.freeze_encoder or "D" in self.network.parts:
@@ -34,4 +35,14 @@ class Config:
             raise ValueError(
                 "training.windows must be at most data.crop; "
                 f"received {self.training.windows} of crops of {self.data.crop}"
+            )
+
+    def _check_device(self):
+        if self.data.data_on != "device":
+            return
+        if self.training.cached_crops or self.training.strategy != "none":
+            raise ValueError(
+                "data.data_on 'device' is for one device, and without training.cached_crops; "
+                f"received strategy {self.training.strategy!r} and {self.training.cached_crops} "
+                "cached crops"
             )

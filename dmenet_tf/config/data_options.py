@@ -70,9 +70,11 @@ class DataConfig:
     cache: int = 256
     """Decoded images of each stream kept in memory; of photos and ready-made pairs those besides
     what `data_on` keeps."""
-    data_on: Literal["auto", "host", "files"] = "auto"
+    data_on: Literal["auto", "device", "host", "files"] = "auto"
     """Where photos and ready-made pairs are once they were read. `host`: in memory, as bytes, all
-    of them; `auto`: as many as half of the free memory holds; `files`: where they were."""
+    of them; `auto`: as many as half of the free memory holds; `files`: where they were. `device`:
+    all images, RGB-D scenes too, in the memory of the device that trains, which cuts them and
+    renders the scenes itself."""
     validation_examples: int = 32
     """Held-out SYNDOF examples."""
     validation_crop: int = 0

@@ -123,7 +123,7 @@ def open_streams(
 
 def _holder(config: DataConfig) -> Callable[[Cached], Source]:
     """What holds a source in memory, as `config.data_on` says."""
-    if config.data_on == "files":
+    if config.data_on in ("files", "device"):  # the latter reads each item once, and keeps it
         return lambda source: source
     budget = Budget(None) if config.data_on == "host" else Budget.of_free_memory()
     return lambda source: Held(source, budget)

@@ -125,9 +125,8 @@ def synthetic_example(stream: Synthetic, key, index, crop: int, config: DataConf
     if not config.disc_share:
         return rendered(config.realism)
     lens = replace(config.realism, aperture="disc", linear_light=True)
-    draw = tf.random.stateless_uniform([], pipeline.fold(key, APERTURE, index))
     return tf.cond(
-        draw < config.disc_share, lambda: rendered(lens), lambda: rendered(config.realism)
+        with_disc(key, index, config), lambda: rendered(lens), lambda: rendered(config.realism)
     )
 
 
@@ -159,25 +158,44 @@ def _cut(key, index, size, window, crop: int, scale, values):
 
     window: (corner int32 [2], side) -> that square of the image and of its map.
     """
-    seed = pipeline.fold(key, pipeline.CROP, index)
-    if scale is None:
-        cut = window(augment.crop_corner(seed, size, crop), crop)
-    else:
-        draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
-        cut = _resized_crop(seed, size, window, crop, scale(size, draw), values)
+    corner, side = place(key, index, size, crop, scale)
+    cut = window(corner, side)
+    if scale is not None:
+        cut = _resized(cut, crop, side, values)
     image, plane = _of_side(cut, crop)
     # Bytes are turned faster than floats.
     turned = augment.random_flip_turn(pipeline.fold(key, pipeline.TURN, index), image, plane)
     return _as_float(turned[0]), turned[1]
 
 
-def _resized_crop(seed, size, window, crop: int, scale, values):
-    """A square of about crop / scale px, resized to `crop`: quicker than to resize all and cut."""
+def place(key, index, size, crop: int, scale):
+    """(top left corner int32 [2], side) of the square of an image that becomes a crop.
+
+    Without a `scale` (see `pair_example`), a crop; else about crop / scale px: quicker than to
+    resize all and cut.
+    """
+    seed = pipeline.fold(key, pipeline.CROP, index)
+    if scale is None:
+        return augment.crop_corner(seed, size, crop), crop
+    draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
+    return _square(seed, size, crop, scale(size, draw))
+
+
+def place_in_rendered(key, index, size, crop: int, scale):
+    """`place` in a rendered square, of which the place in its scene was drawn before."""
+    draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
+    return _square(pipeline.fold(key, SCALE, index, 1), size, crop, scale(size, draw))
+
+
+def _square(seed, size, crop: int, scale):
     side = tf.cast(tf.round(crop / scale), tf.int32)
     side = tf.clip_by_value(side, crop, tf.reduce_min(size))
-    image, plane = window(augment.crop_corner(seed, size, side), side)
-    resized = augment.resize_with_map(_as_float(image), plane, crop / side, values=values)
-    return _of_side(resized, crop)
+    return augment.crop_corner(seed, size, side), side
+
+
+def _resized(cut, crop: int, side, values):
+    image, plane = cut
+    return augment.resize_with_map(_as_float(image), plane, crop / side, values=values)
 
 
 def _as_float(image):
@@ -192,29 +210,34 @@ def _of_side(cut, crop: int):
 
 def _varied_photo(source, key, index, config: DataConfig):
     """A crop of a photo at a size drawn from `config.photo_side`."""
+    return pair_example(source, key, index, config.crop, photo_scale(config))
+
+
+def photo_scale(config: DataConfig):
+    """By how much photos are resized, as of `pair_example`."""
     low, high = config.photo_side
     if not high:
-        return pair_example(source, key, index, config.crop)
+        return None
 
     def scale(size, draw):
         side = low * tf.pow(high / low, draw)  # equal chances for equal ratios
         return tf.cast(side, tf.float32) / tf.cast(tf.reduce_max(size), tf.float32)
 
-    return pair_example(source, key, index, config.crop, scale)
+    return scale
 
 
 def _varied_synthetic(stream: Synthetic, key, index, config: DataConfig):
     """(image, defocus) of the running `index` at a size drawn from `config.synthetic_scale`."""
-    scale = _synthetic_scale(config)
+    scale = synthetic_scale(config)
     if stream.ready:
         image, plane = pair_example(stream.source, key, index, config.crop, scale, "scaled")
     else:
         image, plane = synthetic_example(stream, key, index, rendered_side(config), config)
         if scale is not None:
-            draw = tf.random.stateless_uniform([], pipeline.fold(key, SCALE, index))
-            seed = pipeline.fold(key, SCALE, index, 1)
-            whole = _cuttable(image, plane)
-            image, plane = _resized_crop(seed, *whole, config.crop, scale(None, draw), "scaled")
+            size, window = _cuttable(image, plane)
+            corner, side = place_in_rendered(key, index, size, config.crop, scale)
+            cut = _resized(window(corner, side), config.crop, side, "scaled")
+            image, plane = _of_side(cut, config.crop)
     return _degraded(key, index, image, config), plane
 
 
@@ -223,13 +246,14 @@ def _varied_record(key, record: dict, config: DataConfig):
     image, plane = augment.fit_to_crop(
         record["image"], record["defocus"], rendered_side(config), values="scaled"
     )
-    index, scale = record["number"], _synthetic_scale(config)
+    index, scale = record["number"], synthetic_scale(config)
     whole = _cuttable(image, plane)
     image, plane = _cut(key, index, *whole, config.crop, scale, "scaled")
     return _degraded(key, index, image, config), plane
 
 
-def _synthetic_scale(config: DataConfig):
+def synthetic_scale(config: DataConfig):
+    """By how much synthetic images are resized, as of `pair_example`."""
     low, high = config.synthetic_scale
     return None if low == 1 else lambda size, draw: low + (high - low) * draw
 
@@ -237,6 +261,11 @@ def _synthetic_scale(config: DataConfig):
 def _degraded(key, index, image, config: DataConfig):
     seed = pipeline.fold(key, DEGRADATION, index)
     return degrade(seed, image, config.exposure, config.noise, config.jpeg_quality)
+
+
+def with_disc(key, index, config: DataConfig):
+    """Whether example `index` of rendered scenes is one of `disc_share`."""
+    return tf.random.stateless_uniform([], pipeline.fold(key, APERTURE, index)) < config.disc_share
 
 
 def validation_set(streams: Streams, config: DataConfig, seed: int):

@@ -223,6 +223,7 @@ class Loop:
     def _validate(self, step: int, batch) -> tuple[np.ndarray, dict[str, float]]:
         networks, validation = self.trainer.networks, self.validation
         batch = batch[0] if isinstance(batch, tuple) else batch  # of several replicas, the first's
+        batch = self.trainer.prepare(batch)
         figures = self._figures_by_other_statistics()
         with self.trainer.for_inference() as model:
             predicted = validation.predict(model)

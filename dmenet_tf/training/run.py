@@ -16,6 +16,7 @@ from dmenet_tf.config import Config
 from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
+from dmenet_tf.data.on_device import DRAWN, OnDevice
 from dmenet_tf.networks import balance_features
 from dmenet_tf.networks.blur_estimation import parts
 from dmenet_tf.training import precision
@@ -107,7 +108,7 @@ def _train_on(
     if trainer.time_limit is not None and trainer.time_limit.look():
         print(f"{run} has used its {training.minutes:g} min, at step {start}: nothing left")
         return Trained({})
-    batches = _batches(networks.blur_estimation, streams, config, start, group.share)
+    batches = _batches(trainer, streams, config, start, group.share)
     if not group.worker.is_chief:
         loop = Follower(run, config, streams, trainer, checkpoints, group)
         return Trained(loop.run(batches, start), tuple(loop.skipped))
@@ -137,18 +138,27 @@ def _build_networks(config: Config, resume: bool) -> tuple[Config, Networks]:
     return config, networks
 
 
-def _batches(model, streams, config: Config, start: int, share) -> tf.data.Dataset:
-    """The batches of this process from step `start` on, the labels in B's unit."""
-    encoding = config.network.label_encoding
+def _batches(trainer: Trainer, streams, config: Config, start: int, share) -> tf.data.Dataset:
+    """The batches of this process from step `start` on, the labels in B's unit.
+
+    With the data on the device, what the trainer makes them of.
+    """
+    seed, with_d = config.training.seed, "D" in config.network.parts
+
+    def labelled(batch):
+        encoding = config.network.label_encoding
+        return batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
+
+    if config.data.data_on == "device":
+        device = OnDevice(streams, config.data, with_d, functools.partial(progress_bar, least=100))
+        trainer.prepare = lambda drawn: labelled(device.batch(drawn)) if DRAWN in drawn else drawn
+        return device.drawn(seed, start)
     if config.training.cached_crops:
+        model = trainer.networks.blur_estimation
         batches = _cached_batches(model, streams, config, start)
     else:
-        seed = config.training.seed
-        with_d = "D" in config.network.parts
         batches = datasets.training_batches(streams, config.data, seed, start, share, with_d)
-    batches = batches.map(
-        lambda batch: batch | {"defocus": datasets.to_label(batch["defocus"], encoding)}
-    )
+    batches = batches.map(labelled)
     return batches if share is None else batches.map(lambda batch: share.divided(batch))
 
 

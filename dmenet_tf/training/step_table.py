@@ -4,7 +4,7 @@ Two ways of measuring meet in it. What the loop sees is counted while it runs: w
 calls of steps, and what lies between them. What a step is made of is timed afterwards, on the run's
 last batch, by functions that do a part of it each:
 
-    input       waiting for a batch, in the run
+    input       waiting for a batch, in the run; with --data-on device, making it besides
     forward     all losses of L_g from images, nothing updated
     backward    the same with the gradient, less `forward`
     D           D's update from given features
@@ -62,6 +62,7 @@ def table(clock: Clock, trainer, batch: dict, dtype="float32", jit=False) -> str
         jit: whether the step is compiled by XLA.
     """
     rows = seconds_of_a_step(clock, trainer, batch, jit)
+    batch = trainer.prepare(batch)
     total = sum(rows.values())
     lines = [f"a step took {1e3 * total:.1f} ms:"]
     lines += [f"  {name:<10}{1e3 * s:9.1f} ms {s / total:7.1%}" for name, s in rows.items()]
@@ -80,10 +81,11 @@ def seconds_of_a_step(clock: Clock, trainer, batch: dict, jit=False) -> dict[str
     steps = max(clock.steps, 1)
     elapsed = time.perf_counter() - clock.start
     parts = _parts_of_a_step(trainer, batch, jit)
+    host = max(0.0, clock.called / steps - sum(parts.values()))
     return {
-        "input": clock.waited / steps,
         **parts,
-        "host": max(0.0, clock.called / steps - sum(parts.values())),
+        "input": clock.waited / steps + parts["input"],
+        "host": host,
         "between": max(0.0, elapsed - clock.waited - clock.called) / steps,
     }
 
@@ -91,6 +93,8 @@ def seconds_of_a_step(clock: Clock, trainer, batch: dict, jit=False) -> dict[str
 def _parts_of_a_step(trainer, batch: dict, jit: bool) -> dict[str, float]:
     """The same functions of the trainer that its step is made of, each in a graph of its own."""
     names = ("synthetic", *trainer.real)
+    prepare = _graph(trainer.prepare, jit)
+    batch, made = prepare(batch), seconds(prepare, batch)
 
     def losses():
         estimates = trainer._estimate(batch, names)
@@ -116,6 +120,7 @@ def _parts_of_a_step(trainer, batch: dict, jit: bool) -> dict[str, float]:
         estimates = _graph(features)()
         of_d = seconds(_graph(update_of_d, jit), estimates.pop("synthetic"), estimates)
     return {
+        "input": made,
         "forward": forward,
         "backward": max(0.0, gradient - forward),
         "D": of_d,
@@ -147,8 +152,14 @@ def flops(function, *arguments) -> int:
     graph = function.get_concrete_function(*arguments).graph
     profiler = tf.compat.v1.profiler
     options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation())
-    with graph.as_default():
-        counted = profiler.profile(graph, options=options.with_empty_output().build())
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel("ERROR")  # it warns that what the profiler itself calls is deprecated
+    try:
+        with graph.as_default():
+            counted = profiler.profile(graph, options=options.with_empty_output().build())
+    finally:
+        logger.setLevel(before)
     return counted.total_float_ops
 
 

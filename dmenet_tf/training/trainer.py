@@ -71,6 +71,7 @@ class Trainer:
 
     `statistics`: the domain that B's own moving statistics follow, `synthetic` or `photos`.
     `time_limit`: of a run with `minutes`, which the loop keeps; else None.
+    `prepare`: makes a batch of what a step is given, in its graph; gives a batch back as it is.
     """
 
     def __init__(
@@ -96,6 +97,8 @@ class Trainer:
                 networks.blur_estimation, training.average, self.other_statistics
             )
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        # What is called a batch may be numbers that one is made of within the step.
+        self.prepare = lambda batch: batch
         self.time_limit = TimeLimit(training.minutes) if training.minutes else None
         share = self.time_limit.share if self.time_limit else None
         self.generator_variables = list(networks.blur_estimation.trainable_variables)
@@ -177,7 +180,7 @@ class Trainer:
 
     def _train_step(self, batch: dict) -> dict:
         """Updates D, then B and S. Returns the unweighted losses, L_g, L_d and D's accuracy."""
-        report, made = {}, None
+        batch, report, made = self.prepare(batch), {}, None
         with tf.GradientTape() as tape:
             estimates = self._estimate(batch, ("synthetic", *self.real))
             synthetic = estimates["synthetic"]
@@ -217,6 +220,7 @@ class Trainer:
 
     def _pretrain_step(self, batch: dict) -> dict:
         """Updates B alone, from its map and its auxiliary heads on synthetic images."""
+        batch = self.prepare(batch)
         with tf.GradientTape() as tape:
             synthetic = self._estimate(batch, ("synthetic",))["synthetic"]
             named = self._map_losses(synthetic, batch["defocus"])

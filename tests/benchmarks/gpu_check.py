@@ -12,6 +12,8 @@ under its name: its figures, or why there are none.
     paper        width 1.0, 240 px, 8 images a domain, mixed_bfloat16, ten steps a call: seconds a
                  step, images/s over all domains, share of the rate of matrix products
     small        width 0.25, 160 px, 64 images a domain: the same
+    data         crops of 240 px rendered a second with --data-on device, 64 a batch, by aperture,
+                 and two photos cut and degraded beside each
     inference    milliseconds for a map of 512 x 512 at width 1.0, folded graph, in float32, tf32,
                  float16 and bfloat16
     paper_jit, small_jit    the two of training under XLA, and how long its first call took
@@ -30,6 +32,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
+from data_gen.rendering.options import Realism
+from dmenet_tf.config import DataConfig
+from dmenet_tf.data import sources
+from dmenet_tf.data.on_device import OnDevice
 from dmenet_tf.training import precision
 from dmenet_tf.training.calls import Steps
 from tests.benchmarks import steps
@@ -202,6 +208,31 @@ def _milliseconds(function, x, times: int) -> float:
     return round(1e3 * steps.seconds(calls) / times, 3)
 
 
+def data(tiny: bool) -> dict:
+    """What lies in memory is procedural: 32 scenes, 512 photos."""
+    figures = {}
+    for aperture in ("gaussian", "disc"):
+        config = DataConfig(
+            crop=32 if tiny else 240,
+            batch=2 if tiny else 64,
+            procedural_scenes=2 if tiny else 32,
+            realism=Realism(aperture=aperture, linear_light=aperture == "disc"),
+            data_on="device",
+        )
+        device = OnDevice(sources.open_streams(config, 0), config)
+        drawn = list(device.drawn(0).take(4))
+
+        @tf.function(autograph=False)
+        def make(numbers, device=device):
+            return tf.add_n([tf.reduce_mean(value) for value in device.batch(numbers).values()])
+
+        for numbers in drawn:  # traced, and the memory taken that it needs
+            float(make(numbers))
+        times = [steps.seconds(lambda n=n: float(make(n))) for n in drawn]
+        figures[aperture] = {"rendered_crops_per_s": round(config.batch * 4 / sum(times), 1)}
+    return figures
+
+
 def agreement(tiny: bool) -> dict:
     """What `tests/dmenet_tf/test_precision_training.py` asks of a processor."""
     batches = demo_batches(1 if tiny else DIFFERENT_BATCHES)
@@ -238,6 +269,7 @@ def inference(tiny: bool) -> dict:
 CHECKS = {
     "device": device,
     "operations": operations,
+    "data": data,
     "paper": lambda tiny: training(1.0, 240, 8, False, tiny),
     "small": lambda tiny: training(0.25, 160, 64, False, tiny),
     "inference": inference,

@@ -29,14 +29,14 @@ def test_waiting_and_calls_are_counted_apart(ticks):
 
 
 def test_rows_add_up_to_the_run(ticks, monkeypatch):
-    parts = {"forward": 1.0, "backward": 2.0, "D": 0.5, "optimizer": 0.25}
+    parts = {"input": 0.125, "forward": 1.0, "backward": 2.0, "D": 0.5, "optimizer": 0.125}
     monkeypatch.setattr(step_table, "_parts_of_a_step", lambda *_: parts)
     ticks[:] = [0.0, 60.0]
     clock = Clock()
     clock.waited, clock.called, clock.steps = 10.0, 40.0, 10
     rows = step_table.seconds_of_a_step(clock, None, {})
     # 60 s: 10 waited, 40 in calls of 10 steps, of which 37.5 in the steps' parts, 10 between.
-    assert rows == {"input": 1.0, **parts, "host": 0.25, "between": 1.0}
+    assert rows == {**parts, "input": 1.125, "host": 0.25, "between": 1.0}
     assert sum(rows.values()) == pytest.approx(60.0 / 10)
 
 
