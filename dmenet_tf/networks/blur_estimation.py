@@ -40,11 +40,14 @@ def build_blur_estimation(width=1.0, decoder_width=None):
     encoder = vgg19_features(checked, width)
     width = width if decoder_width is None else decoder_width
     x = encoder["conv5_4"]
-    outputs = {"aux0": _auxiliary(x, scaled(256, width), level=4)}
+    outputs = {"aux0": _auxiliary(x, scaled(256, width), level=4, small=True)}
     for level, skip, channels, count in LEVELS:
         x = keras.layers.UpSampling2D(2, name=f"level{level}_up")(x)
         x = keras.layers.Concatenate(name=f"level{level}_join")([x, encoder[skip]])
-        for i in range(1, count + 1):
+        # In float16, the encoder's features are small; what is beside them is not but on level 3.
+        ordinary = 0 if level == LEVELS[0][0] else x.shape[-1] - encoder[skip].shape[-1]
+        x = _block(x, scaled(channels, width), f"level{level}", 1, small=True, ordinary=ordinary)
+        for i in range(2, count + 1):
             x = _block(x, scaled(channels, width), f"level{level}", i)
         aux_channels = max(channels // 2, 32)  # 128, 64, 32, 32
         outputs[f"aux{4 - level}"] = _auxiliary(x, scaled(aux_channels, width), level)
@@ -59,8 +62,9 @@ def build_blur_estimation(width=1.0, decoder_width=None):
     return keras.Model(image, outputs, name="blur_estimation")
 
 
-def _block(x, channels, name, i):
-    return normalised(convolution(x, channels, f"{name}_conv{i}"), f"{name}_bn{i}")
+def _block(x, channels, name, i, small=False, ordinary=0):
+    x = convolution(x, channels, f"{name}_conv{i}", small=small, ordinary=ordinary)
+    return normalised(x, f"{name}_bn{i}", small)
 
 
 def _refinement(x, channels, name):
@@ -71,9 +75,9 @@ def _refinement(x, channels, name):
     return keras.layers.Add(name=f"{name}_add")([x, shortcut])
 
 
-def _auxiliary(x, channels, level):
+def _auxiliary(x, channels, level, small=False):
     name = f"level{level}_aux"
-    x = _block(x, channels, name, 1)
+    x = _block(x, channels, name, 1, small=small)
     x = BatchNorm(name=f"{name}_bn2")(convolution(x, 1, f"{name}_conv2"))
     return keras.layers.Activation("sigmoid", dtype="float32", name=f"aux{4 - level}")(x)
 

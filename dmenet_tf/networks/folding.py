@@ -43,13 +43,12 @@ from dmenet_tf.architecture import (
 )
 from dmenet_tf.networks.layers import (
     BATCH_NORM_EPSILON,
+    FLOAT16_SCALE,
     LEAKY_SLOPE,
     RequireSizeMultiple,
     own_name,
 )
 from dmenet_tf.networks.vgg19 import BGR_MEAN
-
-FLOAT16_SCALE = 2.0**-8  # a power of 2: nothing is rounded by it
 
 
 def fold(model: keras.Model, precision: str = "float32") -> "FoldedBlurEstimation":

@@ -15,6 +15,10 @@ LEAKY_SLOPE = 0.2
 # Keeps a constant channel from dividing by zero; the published networks' value.
 BATCH_NORM_EPSILON = 1e-5
 MIN_CHANNELS = 4
+# In float16, VGG19's features go beyond its largest number, 65504. What follows them computes
+# `small`: so many times the true values, which ReLU and pooling let through and the next batch
+# normalisation takes out. A power of 2: nothing is rounded by it.
+FLOAT16_SCALE = 2.0**-8
 
 
 def scaled(channels, width):
@@ -44,6 +48,77 @@ class SymmetricPadding2D(keras.layers.Layer):
         batch, height, width, channels = input_shape
         padded = (None if size is None else size + 2 for size in (height, width))
         return (batch, *padded, channels)
+
+
+def scale_of(layer) -> float:
+    """How many times the true values those of a layer are, where it is one of the `small` ones."""
+    return FLOAT16_SCALE if layer.small and layer.compute_dtype == "float16" else 1.0
+
+
+@keras.saving.register_keras_serializable(package="dmenet_tf")
+class Convolution(keras.layers.Conv2D):
+    """Keras's; in float16, one with `small` output gives `FLOAT16_SCALE` times the true values.
+
+    Then its input is small, too, but for the first `ordinary` channels.
+    """
+
+    def __init__(self, filters, kernel_size, small=False, ordinary=0, **kwargs):
+        super().__init__(filters, kernel_size, **kwargs)
+        self.small, self.ordinary = small, ordinary
+
+    def get_config(self):
+        return {**super().get_config(), "small": self.small, "ordinary": self.ordinary}
+
+    def call(self, inputs):
+        scale = scale_of(self)
+        if scale == 1.0:
+            return super().call(inputs)
+        kernel, bias = (
+            tf.cast(tf.convert_to_tensor(v), tf.float16) for v in (self.kernel, self.bias)
+        )
+        if self.ordinary:
+            # Not the kernel: its gradient would be as many times larger, and overflow.
+            following = kernel.shape[2] - self.ordinary
+            inputs *= tf.constant([scale] * self.ordinary + [1.0] * following, tf.float16)
+        outputs = tf.nn.conv2d(inputs, kernel, 1, "VALID")
+        return self.activation(_with_small_bias(outputs, bias, scale))
+
+
+def _with_small_bias(x, bias, scale: float):
+    """x + scale * bias. The bias's gradient, a sum over all pixels, is taken in float32.
+
+    Where values are small, gradients are as many times larger: their sum may be beyond float16,
+    and scaled it is not.
+    """
+
+    @tf.custom_gradient
+    def add(x, bias):
+        def gradient(upstream):
+            summed = tf.reduce_sum(tf.cast(upstream, tf.float32), axis=[0, 1, 2])
+            return upstream, tf.cast(summed * scale, bias.dtype)
+
+        return tf.nn.bias_add(x, bias * scale), gradient
+
+    return add(x, bias)
+
+
+@keras.saving.register_keras_serializable(package="dmenet_tf")
+class TrueValues(keras.layers.Layer):
+    """What `small` layers gave, float32 and as large as it is."""
+
+    def __init__(self, small=True, **kwargs):
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        self.small = small
+
+    def get_config(self):
+        return {**super().get_config(), "small": self.small}
+
+    def call(self, x):
+        scale = FLOAT16_SCALE if self.small and x.dtype == tf.float16 else 1.0
+        return tf.cast(x, tf.float32) / scale
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
@@ -155,14 +230,20 @@ class BatchNorm(keras.layers.BatchNormalization):
     unbiased batch variance, as the fused operation has always done.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, small=False, **kwargs):
         super().__init__(
             **{"scale": False, "epsilon": BATCH_NORM_EPSILON, "momentum": 0.9, **kwargs}
         )
+        self.small = small
+
+    def get_config(self):
+        return {**super().get_config(), "small": self.small}
 
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
-            moving = (tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance))
+            mean, variance = map(tf.convert_to_tensor, (self.moving_mean, self.moving_variance))
+            scale = scale_of(self)
+            moving = mean * scale, variance * scale**2
             return self._normalise(inputs, *moving, is_training=False).y
         groups = _groups.get()
         # The operation takes each group's own statistics, and wants those given to be empty.
@@ -178,18 +259,18 @@ class BatchNorm(keras.layers.BatchNormalization):
             offset=offset,
             mean=mean,
             variance=variance,
-            epsilon=self.epsilon,
+            epsilon=self.epsilon * scale_of(self) ** 2,
             is_training=is_training,
         )
 
     def _follow(self, groups, outputs):
         """Moves what follows each group towards its statistics, in the order of the groups."""
-        postponed = _postponed.get()
+        postponed, scale = _postponed.get(), scale_of(self)
         for group, output in zip(groups, outputs, strict=True):
             followers = self.moving_mean, self.moving_variance
             if group.followers is not None:
                 followers = group.followers.get(self.name, ())
-            batch = output.batch_mean, output.batch_variance
+            batch = output.batch_mean / scale, output.batch_variance / scale**2
             for moving, value in zip(followers, batch, strict=False):
                 move = Move(moving, value, self.momentum)
                 if postponed is None:
@@ -220,17 +301,20 @@ def to_be_loaded():
 
 
 def convolution(x, channels, name, kernel_size=3, **kwargs):
-    """`kernel_size` 3: padded symmetrically; 1: needs no padding. Size in = size out."""
+    """`kernel_size` 3: padded symmetrically; 1: needs no padding. Size in = size out.
+
+    Further arguments as of `Convolution`.
+    """
     if kernel_size == 3:
         x = SymmetricPadding2D(name=f"{name}_pad")(x)
     kwargs.setdefault("kernel_initializer", "he_normal")
     if _to_be_loaded.get():
         kwargs["kernel_initializer"] = "zeros"
-    return keras.layers.Conv2D(channels, kernel_size, name=name, **kwargs)(x)
+    return Convolution(channels, kernel_size, name=name, **kwargs)(x)
 
 
-def normalised(x, name):
-    """Batch normalisation called `name`, then leaky ReLU of slope 0.2."""
-    x = BatchNorm(name=name)(x)
+def normalised(x, name, small=False):
+    """Batch normalisation called `name`, then leaky ReLU of slope 0.2. small: what `x` is."""
+    x = BatchNorm(name=name, small=small)(x)
     # By position: Keras 2 and 3 name this argument differently.
     return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_leaky")(x)

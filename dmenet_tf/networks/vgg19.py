@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dmenet_tf.architecture import CHANNELS_AND_COUNT
-from dmenet_tf.networks.layers import convolution, scaled
+from dmenet_tf.networks.layers import convolution, scale_of, scaled
 
 BGR_MEAN = (103.939, 116.779, 123.68)
 # (number, convolutions) of each block; the last convolution is what the decoder joins.
@@ -37,7 +37,8 @@ def vgg19_features(image, width=1.0, last="conv5_4"):
     """Builds VGG19 on a Keras tensor, up to the layer `last`.
 
     image: [B, H, W, 3] RGB in [0, 1]. Returns {layer name: feature after its ReLU}; layers of
-    block k are [B, H / 2^(k-1), W / 2^(k-1), channels], rounded down.
+    block k are [B, H / 2^(k-1), W / 2^(k-1), channels], rounded down. They are `small` in float16
+    (see `layers.Convolution`).
     """
     # The input is some 60 units strong, not 1: the first layer starts that much weaker.
     first = keras.initializers.VarianceScaling(2.0 / 60.0**2, "fan_in", "truncated_normal")
@@ -55,6 +56,8 @@ def vgg19_features(image, width=1.0, last="conv5_4"):
                 name,
                 activation="relu",
                 kernel_initializer=initializer,
+                small=True,
+                ordinary=0 if features else image.shape[-1],
             )
             features[name] = x
             if name == last:
@@ -76,7 +79,8 @@ def balance_features(model, images) -> None:
     layers = [model.get_layer(f"conv{block}_{count}") for block, count in _BLOCKS]
     features = keras.Model(model.input, [layer.output for layer in layers])(images)
     for (block, _), layer, feature in zip(_BLOCKS, layers, features, strict=True):
-        power = tf.reduce_mean(tf.square(tf.cast(feature, tf.float32)), axis=(0, 1, 2)).numpy()
+        feature = tf.cast(feature, tf.float32) / scale_of(layer)
+        power = tf.reduce_mean(tf.square(feature), axis=(0, 1, 2)).numpy()
         strength = np.sqrt(power)
         strength = np.maximum(strength, np.median(strength) / 20)
         strength[strength == 0] = 1.0  # what never fires stays as it is

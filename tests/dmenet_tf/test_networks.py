@@ -120,13 +120,66 @@ def test_mixed_precision(trial, policy):
     assert all(variable.dtype == "float32" for variable in mixed.variables)
     outputs = {tensor.name: tensor for tensor in tf.nest.flatten(mixed.output)}
     half = [name for name, tensor in outputs.items() if tensor.dtype != "float32"]
-    assert len(half) == {"blur_estimation": 1, "content_preservation": 1}.get(mixed.name, 0)
+    assert len(half) == {"blur_estimation": 1}.get(mixed.name, 0)
     # Statistics in float32 and activations of 8 bits or more: the mean error stays below 5 %.
     for expected, ours in zip(flat(model(x)), flat(mixed(x)), strict=True):
         ours = ours.astype("float32")
         assert np.abs(ours - expected).mean() < 0.05 * np.abs(expected).mean()
     own, of_input = gradients(mixed, x)
     assert all(np.isfinite(np.asarray(gradient)).all() for gradient in [*own, of_input])
+
+
+def in_float16(builder, model):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        mixed = builder(WIDTH)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    mixed.set_weights(model.get_weights())
+    return mixed
+
+
+def test_features_beyond_float16_are_none_in_float16(blur_estimation):
+    """As VGG19's may be: 20 times 65504 here, which the batch normalisation behind takes out."""
+    strong = build_blur_estimation(WIDTH)
+    strong.set_weights(blur_estimation.get_weights())
+    for name, factor in (("conv2_1", 20.0), ("conv4_1", 100.0), ("conv5_4", 200.0)):
+        layer = strong.get_layer(name)
+        layer.set_weights([layer.kernel * factor, layer.bias + 0.1])
+    x = random_input((32, 48), 3)
+    last = keras.Model(strong.input, strong.get_layer("conv5_4").output)
+    assert np.max(last(x)) > 20 * 65504.0
+    mixed = in_float16(build_blur_estimation, strong)
+    for training in (True, False):  # by the batch, which moves the statistics; by these
+        expected, ours = (model(x, training=training) for model in (strong, mixed))
+        for name, value in expected.items():
+            error = np.abs(np.float32(ours[name]) - value)
+            assert error.mean() < 0.05 * np.abs(value).mean() + 1e-3, (name, training)
+    for layer in strong.layers:
+        if isinstance(layer, BatchNorm):
+            theirs = mixed.get_layer(layer.name)
+            np.testing.assert_allclose(theirs.moving_mean, layer.moving_mean, rtol=0.1, atol=1e-2)
+    own, of_input = gradients(mixed, x)
+    assert all(np.isfinite(np.asarray(gradient)).all() for gradient in [*own, of_input])
+    exact, _ = gradients(strong, x)
+    for variable, ours, theirs in zip(strong.trainable_variables, own, exact, strict=True):
+        # Rounding to 11 bits adds up over some forty layers and turns a gradient a little. That of
+        # a bias before a batch normalisation is nothing but rounding.
+        if variable.name == "kernel":
+            cosine = np.sum(ours * theirs) / (np.linalg.norm(ours) * np.linalg.norm(theirs))
+            assert cosine > 0.8, variable.path
+
+
+def test_content_beyond_float16_is_none_in_float16():
+    keras.utils.set_random_seed(1)
+    strong = build_content_preservation(WIDTH)
+    layer = strong.get_layer("conv3_1")
+    layer.set_weights([layer.kernel * 1e5, layer.bias])
+    x = random_input((33, 47), 1)
+    expected = strong(x)
+    assert np.max(expected) > 65504.0
+    ours = in_float16(build_content_preservation, strong)(x)
+    assert np.abs(ours - expected).mean() < 0.05 * np.abs(expected).mean()
 
 
 # Each network ------------------------------------------------------------------------------------
