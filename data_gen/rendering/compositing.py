@@ -102,6 +102,7 @@ def blend_layers(
     base = blend_tiles(image, behind, inner, blend, parameters)
     outer = (inner[0] - RADIUS, inner[1] - RADIUS, inner[2] + 2 * RADIUS, inner[3] + 2 * RADIUS)
     image, layer_index = cut_mirrored(image, *outer), cut_mirrored(layer_index, *outer)
+    layer_index = tf.gather(filling.representatives(sigma_px, first_near), layer_index)
     blended = filling.blend_near_layers(
         base, image, layer_index, kernels, first_near, floor=MASK_FLOOR
     )

@@ -7,6 +7,10 @@ results show (`blurred_with_inpainting` in the tests): before each layer in fron
 plane is blended, the picture so far is continued, smoothly, from the pixels farther than that
 layer into all others.
 
+A continuation costs as much as the blur of some ten layers. So near layers of nearly equal blur
+are blended as one, with the kernel of the middle one: their sigmas lie `SIGMA_STEP_PX` apart at
+most, or `SIGMA_STEP` of the larger ones.
+
 The continuation is pull-push (Gortler et al., 1996, section 5.3): known pixels are averaged into
 ever coarser grids until each cell has some, and holes take the interpolated coarser values.
 """
@@ -15,6 +19,8 @@ import tensorflow as tf
 
 # Finest grid cells 1 px, coarsest 64 px; beyond that, the mean of all known pixels.
 LEVELS = 6
+# Half of it is what a kernel may be off: an edge of full contrast then changes by a hundredth.
+SIGMA_STEP_PX, SIGMA_STEP = 0.12, 0.1
 
 
 def pull_push(image: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
@@ -47,6 +53,26 @@ def pull_push(image: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
         filled = tf.image.resize(filled, tf.shape(colour)[1:3], method="bilinear")
         filled = colour + (1.0 - weight) * filled
     return filled[0, : size[0], : size[1]]
+
+
+def representatives(sigma_px: tf.Tensor, first_near: tf.Tensor) -> tf.Tensor:
+    """Which layer each one is blended as, int32 [L]: the middle of near ones of nearly equal blur.
+
+    sigma_px: [L], farthest first, growing from `first_near` on, the index of the first layer in
+    front of the focus plane: 0 or less where all are, L or more where none is.
+    """
+    first_near = tf.clip_by_value(first_near, 0, tf.size(sigma_px))
+    near = tf.floor(_steps(sigma_px[first_near:]))
+    first = tf.searchsorted(near, near, side="left")
+    last = tf.searchsorted(near, near, side="right") - 1
+    return tf.concat([tf.range(first_near), first_near + (first + last) // 2], axis=0)
+
+
+def _steps(sigma_px):
+    """How many steps lie below a sigma: of equal size up to the border, of equal ratio beyond."""
+    border = SIGMA_STEP_PX / SIGMA_STEP
+    beyond = tf.math.log(tf.maximum(sigma_px / border, 1.0)) / SIGMA_STEP
+    return tf.minimum(sigma_px, border) / SIGMA_STEP_PX + beyond
 
 
 def blend_near_layers(base, image, layer_index, kernels, first_near, floor):

@@ -100,3 +100,21 @@ def test_any_size_and_inside_dataset_map():
         rendered, _ = next(iter(data))
         # A mask below the floor of 1e-4 counts in the colour and not in its weight.
         np.testing.assert_allclose(rendered, 0.5, atol=1e-3)
+
+
+def test_near_layers_of_nearly_equal_blur_are_one():
+    # Far layers, the focus plane at index 4, then near ones in steps of 0.02 px of sigma.
+    far, near = np.float32([3, 2, 1, 0.02]), np.arange(1, 351, dtype=np.float32) / 50
+    sigma_px = np.concatenate([far, near])
+    chosen = filling.representatives(sigma_px, 4).numpy()
+    np.testing.assert_array_equal(chosen[:4], range(4))
+    assert (np.diff(chosen) >= 0).all() and chosen.max() < len(sigma_px)
+    off = np.abs(sigma_px[chosen] - sigma_px)
+    # A step is rounded to whole layers.
+    assert (off <= np.maximum(0.06, 0.05 * sigma_px) + 0.02).all()
+    assert len(set(chosen[4:])) < 40
+    for first_near in (-9, 0, 354, 999):  # all near, none near
+        all_near = first_near <= 0
+        chosen = filling.representatives(near if all_near else far, first_near).numpy()
+        assert len(chosen) == (350 if all_near else 4)
+        assert (len(set(chosen)) < 40) if all_near else (chosen == range(4)).all()
