@@ -16,6 +16,7 @@ import re
 from typing import NamedTuple
 
 import keras
+import tensorflow as tf
 
 from dmenet_tf.architecture import CHANNELS_AND_COUNT, FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
 from dmenet_tf.networks.layers import (
@@ -24,6 +25,7 @@ from dmenet_tf.networks.layers import (
     convolution,
     normalised,
     scaled,
+    weakening,
 )
 from dmenet_tf.networks.vgg19 import vgg19_features
 
@@ -59,7 +61,34 @@ def build_blur_estimation(width=1.0, decoder_width=None):
     # In float32 even under mixed precision: bfloat16's 8 bits are too coarse for a map.
     logits = convolution(x, 1, "final_conv3", dtype="float32")
     outputs["defocus"] = keras.layers.Activation("sigmoid", dtype="float32", name="defocus")(logits)
-    return keras.Model(image, outputs, name="blur_estimation")
+    model = keras.Model(image, outputs, name="blur_estimation")
+    _follow_strength(model)
+    return model
+
+
+def _follow_strength(model) -> None:
+    """Scales features in float16 by how strong what the batch normalisation behind them saw was."""
+    measured = {5: "level4_aux_bn1", 3: "level2_bn1", 2: "level1_bn1", 1: "level0_bn1"}
+    factors = {block: weakening(model.get_layer(name)) for block, name in measured.items()}
+    # Level 3 sees both block 5 and block 4, which lies between 5 and 3.
+    factors[4] = lambda: tf.sqrt(factors[5]() * factors[3]())
+    for layer in encoder_layers(model):
+        block, count = map(int, re.findall(r"\d", layer.name))
+        layer.factor = factors[block]
+        if count == 1 and block > 1:
+            channels, before = layer.kernel.shape[2], factors[block - 1]
+            layer.input_factors = lambda c=channels, f=before: [(c, f)]
+    for level, skip, _, _ in LEVELS:
+        conv, of_skip = model.get_layer(f"level{level}_conv1"), factors[level + 1]
+        skipped, of_output = model.get_layer(skip).kernel.shape[3], of_skip
+        inputs = [(skipped, of_skip)]
+        if level == LEVELS[0][0]:  # below it is block 5, no decoder level
+            of_output = factors[5]
+            inputs.insert(0, (conv.kernel.shape[2] - skipped, factors[5]))
+        conv.factor = model.get_layer(f"level{level}_bn1").factor = of_output
+        conv.input_factors = lambda i=inputs: i
+    for name in ("level4_aux_conv1", "level4_aux_bn1"):
+        model.get_layer(name).factor = factors[5]
 
 
 def _block(x, channels, name, i, small=False, ordinary=0):

@@ -15,10 +15,12 @@ LEAKY_SLOPE = 0.2
 # Keeps a constant channel from dividing by zero; the published networks' value.
 BATCH_NORM_EPSILON = 1e-5
 MIN_CHANNELS = 4
-# In float16, VGG19's features go beyond its largest number, 65504. What follows them computes
-# `small`: so many times the true values, which ReLU and pooling let through and the next batch
-# normalisation takes out. A power of 2: nothing is rounded by it.
+# In float16, VGG19's features go beyond its largest number, 65504. They and what is made of them
+# are computed `small`: so many times the true values, which ReLU and pooling let through and the
+# next batch normalisation takes out. A power of 2: nothing is rounded by it.
 FLOAT16_SCALE = 2.0**-8
+# Where they grow beyond this strength, as random weights let them, they are scaled down further.
+FLOAT16_STRENGTH = 2.0**12
 
 
 def scaled(channels, width):
@@ -50,41 +52,76 @@ class SymmetricPadding2D(keras.layers.Layer):
         return (batch, *padded, channels)
 
 
-def scale_of(layer) -> float:
-    """How many times the true values those of a layer are, where it is one of the `small` ones."""
-    return FLOAT16_SCALE if layer.small and layer.compute_dtype == "float16" else 1.0
+def scale_of(layer):
+    """How many times the true values those of a layer are: other than 1 for `small` in float16.
+
+    A number, or where the strength of the features is followed a float32 scalar.
+    """
+    if not (layer.small and layer.compute_dtype == "float16"):
+        return 1.0
+    return FLOAT16_SCALE * layer.factor()
+
+
+def _one() -> float:
+    return 1.0
+
+
+def weakening(batch_norm):
+    """A `factor` by the moving statistics of what is made of those features: a power of 2, <= 1."""
+
+    def factor():
+        mean, variance = (
+            tf.cast(tf.convert_to_tensor(value), tf.float32)
+            for value in (batch_norm.moving_mean, batch_norm.moving_variance)
+        )
+        strength = tf.sqrt(tf.reduce_max(tf.square(mean) + variance))
+        over = tf.math.log(strength / FLOAT16_STRENGTH) / tf.math.log(2.0)
+        return tf.stop_gradient(tf.pow(2.0, -tf.maximum(tf.math.ceil(over), 0.0)))
+
+    return factor
 
 
 @keras.saving.register_keras_serializable(package="dmenet_tf")
 class Convolution(keras.layers.Conv2D):
-    """Keras's; in float16, one with `small` output gives `FLOAT16_SCALE` times the true values.
+    """Keras's; in float16, one with `small` output gives `scale_of` times the true values.
 
-    Then its input is small, too, but for the first `ordinary` channels.
+    Then its input is small, too, but for the first `ordinary` channels. `factor` is of the output,
+    `input_factors` are (channels, factor) of what follows the ordinary ones; callables without
+    arguments, which may be set once the network is built.
     """
 
     def __init__(self, filters, kernel_size, small=False, ordinary=0, **kwargs):
         super().__init__(filters, kernel_size, **kwargs)
         self.small, self.ordinary = small, ordinary
+        self.factor, self.input_factors = _one, None
 
     def get_config(self):
         return {**super().get_config(), "small": self.small, "ordinary": self.ordinary}
 
     def call(self, inputs):
-        scale = scale_of(self)
-        if scale == 1.0:
+        if not (self.small and self.compute_dtype == "float16"):
             return super().call(inputs)
         kernel, bias = (
             tf.cast(tf.convert_to_tensor(v), tf.float16) for v in (self.kernel, self.bias)
         )
-        if self.ordinary:
-            # Not the kernel: its gradient would be as many times larger, and overflow.
-            following = kernel.shape[2] - self.ordinary
-            inputs *= tf.constant([scale] * self.ordinary + [1.0] * following, tf.float16)
-        outputs = tf.nn.conv2d(inputs, kernel, 1, "VALID")
+        scale = scale_of(self)
+        # Not the kernel: its gradient would be as many times larger, and overflow.
+        outputs = tf.nn.conv2d(self._scaled(inputs, scale), kernel, 1, "VALID")
         return self.activation(_with_small_bias(outputs, bias, scale))
 
+    def _scaled(self, inputs, scale):
+        """The input, as many times the true one as the output."""
+        following = self.input_factors() if self.input_factors else ()
+        if not (self.ordinary or following):
+            return inputs
+        parts = [(self.ordinary, scale)]
+        parts += [(channels, self.factor() / own()) for channels, own in following]
+        left = inputs.shape[-1] - sum(channels for channels, _ in parts)
+        scales = [tf.fill([channels], tf.cast(s, tf.float32)) for channels, s in parts]
+        return inputs * tf.cast(tf.concat([*scales, tf.ones([left])], axis=0), tf.float16)
 
-def _with_small_bias(x, bias, scale: float):
+
+def _with_small_bias(x, bias, scale):
     """x + scale * bias. The bias's gradient, a sum over all pixels, is taken in float32.
 
     Where values are small, gradients are as many times larger: their sum may be beyond float16,
@@ -97,7 +134,7 @@ def _with_small_bias(x, bias, scale: float):
             summed = tf.reduce_sum(tf.cast(upstream, tf.float32), axis=[0, 1, 2])
             return upstream, tf.cast(summed * scale, bias.dtype)
 
-        return tf.nn.bias_add(x, bias * scale), gradient
+        return tf.nn.bias_add(x, tf.cast(tf.cast(bias, tf.float32) * scale, bias.dtype)), gradient
 
     return add(x, bias)
 
@@ -196,15 +233,23 @@ def moving_statistics_kept():
 
 
 class Move(NamedTuple):
-    """What moves a moving statistic: that of a batch, by the share 1 - momentum."""
+    """What moves a moving statistic: that of a batch, by the share 1 - momentum.
+
+    finite_only: a batch that overflowed moves nothing, since what is not finite would stay.
+    """
 
     variable: tf.Variable
     value: tf.Tensor
     momentum: float
+    finite_only: bool = False
 
     def towards(self, variable, value) -> None:
         """Moves `variable` towards `value`, which may be its copy on a device and a mean."""
-        variable.assign(variable * self.momentum + value * (1.0 - self.momentum))
+        moved = variable * self.momentum + value * (1.0 - self.momentum)
+        if self.finite_only:
+            finite = tf.reduce_all(tf.math.is_finite(moved))
+            moved = tf.where(finite, moved, tf.convert_to_tensor(variable))
+        variable.assign(moved)
 
 
 _postponed = contextvars.ContextVar("postponed", default=None)
@@ -234,7 +279,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         super().__init__(
             **{"scale": False, "epsilon": BATCH_NORM_EPSILON, "momentum": 0.9, **kwargs}
         )
-        self.small = small
+        self.small, self.factor = small, _one
 
     def get_config(self):
         return {**super().get_config(), "small": self.small}
@@ -259,9 +304,13 @@ class BatchNorm(keras.layers.BatchNormalization):
             offset=offset,
             mean=mean,
             variance=variance,
-            epsilon=self.epsilon * scale_of(self) ** 2,
+            # A number by which no strong feature is changed.
+            epsilon=self.epsilon * (FLOAT16_SCALE**2 if self._is_small() else 1.0),
             is_training=is_training,
         )
+
+    def _is_small(self):
+        return self.small and self.compute_dtype == "float16"
 
     def _follow(self, groups, outputs):
         """Moves what follows each group towards its statistics, in the order of the groups."""
@@ -272,7 +321,7 @@ class BatchNorm(keras.layers.BatchNormalization):
                 followers = group.followers.get(self.name, ())
             batch = output.batch_mean / scale, output.batch_variance / scale**2
             for moving, value in zip(followers, batch, strict=False):
-                move = Move(moving, value, self.momentum)
+                move = Move(moving, value, self.momentum, self.compute_dtype == "float16")
                 if postponed is None:
                     move.towards(moving, value)
                 else:

@@ -124,9 +124,11 @@ class Loop:
     def _due(self, step: int) -> tuple[bool, bool, bool]:
         """Whether to log, to validate and to save after so many steps."""
         training = self.config.training
-        last = step == training.steps or self._time_is_up
         every = training.log_every, training.validate_every, training.checkpoint_every
-        return tuple(last or step % count == 0 for count in every)
+        return tuple(self._is_last(step) or step % count == 0 for count in every)
+
+    def _is_last(self, step: int) -> bool:
+        return step == self.config.training.steps or self._time_is_up
 
     def _has_to_do(self, step: int) -> bool:
         pretrained = step == self.config.training.pretrain_steps
@@ -135,8 +137,7 @@ class Loop:
 
     def _shows_weights(self, step: int) -> bool:
         every = self.config.training.histograms
-        last = step == self.config.training.steps or self._time_is_up
-        return every > 0 and (last or step % every == 0)
+        return every > 0 and (self._is_last(step) or step % every == 0)
 
     def _log_weights(self, step: int) -> None:
         """Histograms of what the networks learn, named network/layer/variable."""

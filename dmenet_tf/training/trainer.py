@@ -276,6 +276,7 @@ class Trainer:
     def _calibration_losses(self, synthetic: dict, real: dict, batch: dict) -> dict:
         networks, named = self.networks, {}
         if networks.content is not None:
+            # Not in one batch: the gradient through it would be computed for the truth, too.
             truth = networks.content(batch["defocus"], training=False)
             predicted = networks.content(synthetic["defocus"], training=False)
             named["content"] = losses.content_loss(predicted, truth)

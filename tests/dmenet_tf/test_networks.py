@@ -12,6 +12,7 @@ from dmenet_tf.networks import (
     build_monotone_calibration,
     build_sharpness_calibration,
 )
+from dmenet_tf.networks.blur_estimation import encoder_layers
 from dmenet_tf.networks.layers import BatchNorm, SymmetricPadding2D, scaled
 from dmenet_tf.training import losses
 
@@ -139,16 +140,22 @@ def in_float16(builder, model):
     return mixed
 
 
-def test_features_beyond_float16_are_none_in_float16(blur_estimation):
-    """As VGG19's may be: 20 times 65504 here, which the batch normalisation behind takes out."""
+@pytest.mark.parametrize("strength", [20.0, 2e6])
+def test_features_beyond_float16_are_none_in_float16(blur_estimation, strength):
+    """Features of so many times 65504, which the batch normalisation behind takes out.
+
+    VGG19's may be as strong as the first, those of random weights become as strong as the second.
+    """
     strong = build_blur_estimation(WIDTH)
     strong.set_weights(blur_estimation.get_weights())
-    for name, factor in (("conv2_1", 20.0), ("conv4_1", 100.0), ("conv5_4", 200.0)):
-        layer = strong.get_layer(name)
+    convolutions = encoder_layers(strong)
+    factor = (65504.0 * strength) ** (1 / len(convolutions))  # features were about 1 strong
+    for layer in convolutions:
         layer.set_weights([layer.kernel * factor, layer.bias + 0.1])
     x = random_input((32, 48), 3)
     last = keras.Model(strong.input, strong.get_layer("conv5_4").output)
-    assert np.max(last(x)) > 20 * 65504.0
+    assert np.max(last(x)) > strength * 65504.0
+    strong(x, training=True)  # the moving statistics have seen them
     mixed = in_float16(build_blur_estimation, strong)
     for training in (True, False):  # by the batch, which moves the statistics; by these
         expected, ours = (model(x, training=training) for model in (strong, mixed))
@@ -158,7 +165,10 @@ def test_features_beyond_float16_are_none_in_float16(blur_estimation):
     for layer in strong.layers:
         if isinstance(layer, BatchNorm):
             theirs = mixed.get_layer(layer.name)
-            np.testing.assert_allclose(theirs.moving_mean, layer.moving_mean, rtol=0.1, atol=1e-2)
+            largest = np.abs(layer.moving_mean).max()
+            np.testing.assert_allclose(
+                theirs.moving_mean, layer.moving_mean, rtol=0.1, atol=1e-2 * max(1, largest)
+            )
     own, of_input = gradients(mixed, x)
     assert all(np.isfinite(np.asarray(gradient)).all() for gradient in [*own, of_input])
     exact, _ = gradients(strong, x)
@@ -353,3 +363,19 @@ def test_encoder_and_decoder_have_widths_of_their_own():
     sizes = {name: model.get_layer(name).filters for name in ("conv5_4", "level3_conv1")}
     assert sizes == {"conv5_4": 64, "level3_conv1": 64}  # 512 / 8, 256 / 4
     assert model.output["feature"].shape[-1] == 16  # 64 / 4
+
+
+def test_a_batch_that_overflows_moves_no_statistics():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        layer = BatchNorm()
+        layer.build((None, 4, 4, 2))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    x = np.ones((2, 4, 4, 2), np.float16)
+    layer(x, training=True)
+    before = [np.array(v) for v in layer.get_weights()]
+    x[0, 0, 0] = np.inf
+    layer(x, training=True)
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
