@@ -11,6 +11,7 @@ The last line is one JSON object:
                               B of its own, one for each domain, over one step; median of pairs
     peak_memory_ratio         memory that a step takes beyond what stands before it, over that of
                               the three passes: of the GPU, else of a process of its own
+    recompute_memory_ratio    of a step with --recompute, over that of a step without
     data_wait_share           share of the time of training that waits for a batch, examples
                               rendered anew and photos cut beside it
     tflops                    10^12 operations a second of the step, convolutions and all
@@ -26,6 +27,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -55,6 +57,9 @@ from tests.benchmarks.steps import (
     wait_for,
 )
 
+# "step" and what is held against it.
+MEASURED_MEMORY = ("step", "three_passes", "recompute")
+
 
 def main():
     options = parse()
@@ -73,7 +78,7 @@ def main():
         "batch": options.batch,
     }
     figures |= compared(config, options.rounds)
-    figures["peak_memory_ratio"] = memory_ratio(config)
+    figures |= memory_ratios(config)
     figures |= rates(config, figures["step_s"])
     figures |= of_the_data(config, options)
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
@@ -91,7 +96,7 @@ def parse():
     add("--rounds", type=int, default=8, help="pairs of a step and of three passes")
     add("--data-steps", type=int, default=12, help="steps on real data; 0: none")
     add("--crops", type=int, default=40, help="examples rendered to time the renderer; 0: none")
-    add("--memory-of", choices=("step", "three_passes"), help=argparse.SUPPRESS)
+    add("--memory-of", choices=MEASURED_MEMORY, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -180,33 +185,39 @@ def compared(config, rounds: int) -> dict:
     }
 
 
-def memory_ratio(config) -> float | None:
-    """Each in a process of its own, since a peak does not go down again."""
+def memory_ratios(config) -> dict[str, float | None]:
+    """Each peak in a process of its own, since it does not go down again."""
+    step, passes, recomputed = (peak_of_a_process(config, which) for which in MEASURED_MEMORY)
+    known = {"peak_memory_ratio": (step, passes), "recompute_memory_ratio": (recomputed, step)}
+    return {name: a / b if a and b else None for name, (a, b) in known.items()}
+
+
+def peak_of_a_process(config, which: str) -> float | None:
     data, training = config.data, config.training
     words = ["--width", config.network.width, "--side", data.crop, "--batch", data.batch]
     words += ["--precision", training.precision, "--jit", training.jit, "--memory-of"]
     command = [sys.executable, "-m", "tests.benchmarks.train_step", *map(str, words)]
-    peaks = []
-    for which in ("step", "three_passes"):
-        done = subprocess.run([*command, which], capture_output=True, text=True)
-        if done.returncode:
-            print(done.stderr[-2000:], file=sys.stderr)
-            return None
-        peaks.append(float(done.stdout.split()[-1]))
-    return peaks[0] / peaks[1]
+    done = subprocess.run([*command, which], capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr[-2000:], file=sys.stderr)
+        return None
+    return float(done.stdout.split()[-1])
 
 
 def peak_memory(config, which: str) -> float:
     """Bytes at the peak of three steps, beyond those that stood before them."""
+    if which == "recompute":
+        config = replace(config, training=replace(config.training, recompute=True))
     trainer, batch = build(config), random_batch(config)
     passes = ThreePasses(trainer, config.training.jit == "on")
-    functions = [trainer.train_step] if which == "step" else passes.functions
+    functions = passes.functions if which == "three_passes" else [trainer.train_step]
     for function in functions:  # tracing takes memory, too
         function.get_concrete_function(batch)
     before = _bytes_now()
     for _ in range(3):
         for function in functions:
-            wait_for({"loss": function(batch)} if which != "step" else function(batch))
+            report = function(batch)
+            wait_for({"loss": report} if which == "three_passes" else report)
     return _bytes_at_peak() - before
 
 
