@@ -24,6 +24,7 @@ from dmenet_tf.networks.layers import (
     RequireSizeMultiple,
     convolution,
     normalised,
+    one,
     scaled,
     weakening,
 )
@@ -89,6 +90,13 @@ def _follow_strength(model) -> None:
         conv.input_factors = lambda i=inputs: i
     for name in ("level4_aux_conv1", "level4_aux_bn1"):
         model.get_layer(name).factor = factors[5]
+
+
+def keep_strength(model) -> None:
+    """Ends that: for features that are kept, whose scale must stay. They hold up to 16 million."""
+    for layer in model.layers:
+        if getattr(layer, "small", False):
+            layer.factor, layer.input_factors = one, None
 
 
 def _block(x, channels, name, i, small=False, ordinary=0):

@@ -62,7 +62,8 @@ def scale_of(layer):
     return FLOAT16_SCALE * layer.factor()
 
 
-def _one() -> float:
+def one() -> float:
+    """The `factor` of features whose strength is not followed."""
     return 1.0
 
 
@@ -93,7 +94,7 @@ class Convolution(keras.layers.Conv2D):
     def __init__(self, filters, kernel_size, small=False, ordinary=0, **kwargs):
         super().__init__(filters, kernel_size, **kwargs)
         self.small, self.ordinary = small, ordinary
-        self.factor, self.input_factors = _one, None
+        self.factor, self.input_factors = one, None
 
     def get_config(self):
         return {**super().get_config(), "small": self.small, "ordinary": self.ordinary}
@@ -279,7 +280,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         super().__init__(
             **{"scale": False, "epsilon": BATCH_NORM_EPSILON, "momentum": 0.9, **kwargs}
         )
-        self.small, self.factor = small, _one
+        self.small, self.factor = small, one
 
     def get_config(self):
         return {**super().get_config(), "small": self.small}

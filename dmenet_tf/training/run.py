@@ -18,7 +18,7 @@ from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.on_device import DRAWN, OnDevice
 from dmenet_tf.networks import balance_features
-from dmenet_tf.networks.blur_estimation import parts
+from dmenet_tf.networks.blur_estimation import keep_strength, parts
 from dmenet_tf.training import precision
 from dmenet_tf.training.cached_features import CachedFeatures
 from dmenet_tf.training.distribution import Group, Worker, this_worker
@@ -165,6 +165,7 @@ def _batches(trainer: Trainer, streams, config: Config, start: int, share) -> tf
 def _cached_batches(model, streams, config: Config, start: int):
     """Batches of windows of features that the frozen encoder computes here once."""
     data, training = config.data, config.training
+    keep_strength(model)
     print(f"features of {training.cached_crops} crops of each domain are computed once", flush=True)
     cache = CachedFeatures(
         parts(model).encoder,

@@ -12,7 +12,7 @@ from dmenet_tf.networks import (
     build_monotone_calibration,
     build_sharpness_calibration,
 )
-from dmenet_tf.networks.blur_estimation import encoder_layers
+from dmenet_tf.networks.blur_estimation import encoder_layers, keep_strength, parts
 from dmenet_tf.networks.layers import BatchNorm, SymmetricPadding2D, scaled
 from dmenet_tf.training import losses
 
@@ -178,6 +178,19 @@ def test_features_beyond_float16_are_none_in_float16(blur_estimation, strength):
         if variable.name == "kernel":
             cosine = np.sum(ours * theirs) / (np.linalg.norm(ours) * np.linalg.norm(theirs))
             assert cosine > 0.8, variable.path
+
+
+def test_kept_features_keep_their_scale(blur_estimation):
+    """Whatever the batch normalisation behind them sees later."""
+    mixed = in_float16(build_blur_estimation, blur_estimation)
+    keep_strength(mixed)
+    encoder, x = parts(mixed).encoder, random_input((32, 48), 3)
+    before = flat(encoder(x))
+    for name in ("level4_aux_bn1", "level2_bn1", "level0_bn1"):
+        layer = mixed.get_layer(name)
+        layer.moving_variance.assign(1e12 * np.ones(layer.moving_variance.shape))
+    for expected, ours in zip(before, flat(encoder(x)), strict=True):
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_content_beyond_float16_is_none_in_float16():
