@@ -3,8 +3,8 @@
     dmenet pack --weights runs/photo -o photo.npz --licence "For research use: ..."
 
 float16, half a checkpoint's size, with its unit, the size at which it should see a photo, and its
-terms. Several weights become their mean; an encoder can be made narrower. TensorFlow is imported
-after the command line has been checked.
+terms. Several weights become their mean; an encoder can be made narrower, the strength of blur
+calibrated. TensorFlow is imported after the command line has been checked.
 """
 
 import argparse
@@ -40,6 +40,9 @@ def build_parser() -> Parser:
     add("--encoder-width", type=float, metavar="W",
         help="keep only those channels of the encoder that carry most, W times the paper's: the "
         "start of a smaller model, to be trained further")  # fmt: skip
+    add("--calibrate", type=float, nargs=2, metavar=("SCALE", "SHIFT"),
+        help="a map's logits become SCALE times themselves plus SHIFT: blur is larger or smaller "
+        "by it, in the same order")  # fmt: skip
     return parser
 
 
@@ -57,6 +60,8 @@ def _parse(argv) -> argparse.Namespace:
         raise UsageError(f"--max-side must be 0, or at least 16; received {options.max_side}")
     if options.encoder_width is not None and not options.encoder_width > 0:
         raise UsageError(f"--encoder-width must be above 0; received {options.encoder_width}")
+    if options.calibrate is not None and not options.calibrate[0] > 0:
+        raise UsageError(f"--calibrate's SCALE must be above 0; received {options.calibrate[0]}")
     return options
 
 
@@ -64,7 +69,12 @@ def _pack(options) -> int:
     paths = [existing(path) for path in options.weights]
     with quiet_native_stderr():
         from dmenet_tf.weights.checkpoints import BEST, LATEST
-        from dmenet_tf.weights.load import load_weights, mean_of_weights, save_weights
+        from dmenet_tf.weights.load import (
+            calibrated,
+            load_weights,
+            mean_of_weights,
+            save_weights,
+        )
     which = LATEST if options.last else BEST
     models = [load_weights(path, which) for path in paths]
     trained = models[0] if len(models) == 1 else mean_of_weights(models)
@@ -72,6 +82,8 @@ def _pack(options) -> int:
         from dmenet_tf.weights.narrowing import narrow_encoder
 
         trained = narrow_encoder(trained, options.encoder_width)
+    if options.calibrate is not None:
+        trained = calibrated(trained, *options.calibrate)
     if options.max_side is not None:
         trained = replace(trained, recommended_side=options.max_side)
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,21 @@ def test_several_weights_become_their_mean_and_all_that_is_known_of_them_travels
     assert f"wrote {out}" in capsys.readouterr().out
 
 
+def test_calibration_moves_logits_and_keeps_their_order(files, tmp_path):
+    out = tmp_path / "calibrated.npz"
+    assert pack.main(["--weights", files[0], "-o", str(out), "--calibrate", "1.25", "-0.5"]) == 0
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+
+    def logits_of(path):
+        model = load_weights(path).model
+        return keras.Model(model.input, model.get_layer("final_conv3").output)(image)
+
+    before, after = logits_of(files[0]), logits_of(out)
+    # float16 rounds the last layer's weights, of which a logit is a sum.
+    np.testing.assert_allclose(after, 1.25 * before - 0.5, atol=2**-10 * np.abs(before).max())
+    assert load_weights(out).identity != load_weights(files[0]).identity
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -40,6 +55,7 @@ def test_several_weights_become_their_mean_and_all_that_is_known_of_them_travels
         (["--weights", "a", "-o", "b.h5"], 2, "must be a file that ends in .npz; received b.h5"),
         (["--weights", "a", "-o", "b.npz", "--max-side", "3"], 2, "at least 16; received 3"),
         (["--weights", "a", "-o", "b.npz", "--encoder-width", "0"], 2, "above 0; received 0"),
+        (["--weights", "a", "-o", "b.npz", "--calibrate", "-1", "0"], 2, "above 0; received -1"),
         (["--weights", "nowhere", "-o", "b.npz"], 1, "there is no nowhere"),
     ],
 )
