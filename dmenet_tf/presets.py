@@ -118,15 +118,15 @@ PRESETS = {
         _PHOTO,
     ),
     "finetune": Preset(
-        "dmenet train --preset finetune --weights shipped --run runs/finetune "
+        "dmenet train --preset finetune --run runs/finetune "
         "--synthetic SYNDOF_GAUSSIAN SYNDOF_DISC --synthetic-validation SYNDOF_HELD_OUT "
         "--labelled CUHK --labelled-names 0001-0454 --labelled-validation 0455-0504",
-        "A model of `photo` or the shipped one, with its encoder, on your photos: the encoder "
+        "The large shipped model or one of `photo`, with its encoder, on your photos: the encoder "
         "learns at a twentieth of the decoder's rate. Some 50 minutes on 2 cores.",
         replace(
             _PHOTO,
             network=replace(
-                _PHOTO.network, freeze_encoder=False, weights="shipped", recommended_side=416
+                _PHOTO.network, freeze_encoder=False, weights="large", recommended_side=416
             ),
             data=replace(_PHOTO.data, batch=4, photo_side=(256, 512)),
             loss=replace(

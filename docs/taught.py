@@ -49,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("photos", nargs="+", type=Path, help="folders of photos")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--weights", nargs="+", default=["shipped"], help="of the teachers (default: shipped)"
+        "--weights", nargs="+", default=["large"], help="of the teachers (default: large)"
     )
     parser.add_argument("--side", type=int, default=416, help="longer side of photo and map in px")
     parser.add_argument(

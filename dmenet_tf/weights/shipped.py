@@ -6,14 +6,15 @@
 from pathlib import Path
 
 SHIPPED = Path(__file__).with_name("photo.npz")  # what is taken by default
-SMALL = Path(__file__).with_name("small.npz")  # less accurate, where memory or time is short
-NAMES = {"shipped": SHIPPED, "small": SMALL}  # what --weights calls them
+LARGE = Path(__file__).with_name("large.npz")  # slower, closer to photographers' labels
+NAMES = {"shipped": SHIPPED, "large": LARGE}  # what --weights calls them
+FORMER_NAMES = {"small": SHIPPED}
 
 
 def named(weights) -> Path:
     """What `--weights` means: a path, or a name of `NAMES` where no file or folder is so called."""
     path = Path(weights)
-    return path if path.exists() else NAMES.get(str(weights), path)
+    return path if path.exists() else (NAMES | FORMER_NAMES).get(str(weights), path)
 
 
 def existing(weights) -> Path:

@@ -24,8 +24,8 @@ ENVIRONMENTS = {
 TOGETHER = {name: value for settings in ENVIRONMENTS.values() for name, value in settings.items()}
 NOWHERE = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}
 COMMANDS = {
-    "predict": ("predict", "ä.png", "-o", "out", "--weights", "small"),
-    "apply": ("apply", "magnify", "ä.png", "-o", "out", "--weights", "small"),
+    "predict": ("predict", "ä.png", "-o", "out"),
+    "apply": ("apply", "magnify", "ä.png", "-o", "out"),
     "train": (
         "train", "--preset", "tiny", "--run", "out/run", "--steps", "2", "--width", "0.03",
         "--validation-examples", "1", "--procedural-scenes", "8",

@@ -14,7 +14,7 @@ from dmenet_tf.training.run import _build_networks
 from dmenet_tf.weights.load import load_weights
 from dmenet_tf.weights.shipped import NAMES, named, shipped_weights
 
-LARGEST_MIB = {"shipped": 56, "small": 8}
+LARGEST_MIB = {"shipped": 8, "large": 56}
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -35,8 +35,9 @@ def test_a_name_means_a_file_of_the_package_unless_there_is_one(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert {name: named(name) for name in NAMES} == NAMES
     assert str(named("runs/demo")) == "runs/demo"
-    (tmp_path / "small").mkdir()
-    assert named("small").resolve() == tmp_path / "small"
+    assert named("small") == shipped_weights()  # as it was called before
+    (tmp_path / "large").mkdir()
+    assert named("large").resolve() == tmp_path / "large"
 
 
 @pytest.mark.parametrize(
@@ -53,12 +54,12 @@ def test_what_is_in_focus_has_the_lower_sigma(estimator, name, sharp, blurred):
 
 
 def test_a_run_may_start_from_it_and_needs_no_vgg19():
-    network = PRESETS["photo"].config.network
-    config = Config(network=replace(network, weights="shipped", parts="B", statistics="synthetic"))
+    network = PRESETS["finetune"].config.network
+    config = Config(network=replace(network, parts="B", statistics="synthetic"))
     resolved, networks = _build_networks(config, resume=False)
     assert resolved.network.label_encoding == "paper"
-    shipped = load_weights(shipped_weights()).model.get_weights()
-    for ours, theirs in zip(networks.blur_estimation.get_weights(), shipped, strict=True):
+    large = load_weights(NAMES["large"]).model.get_weights()
+    for ours, theirs in zip(networks.blur_estimation.get_weights(), large, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
