@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from data_gen.io import atomic
 from dmenet_tf.training import events
+from dmenet_tf.training.time_limit import TimeLimit
 from dmenet_tf.visualization import panel
 
 PLAIN_LINE_EVERY_S = 30.0
@@ -67,10 +68,18 @@ class Monitor:
 
     `start_step` is the number of steps already done (0: from scratch). What the directory holds
     beyond it is dropped, so a resumed run's log has neither gap nor duplicate; with 0 that is
-    everything. A validation of step `start_step` itself is kept.
+    everything. A validation of step `start_step` itself is kept. `time_limit`: of a run that ends
+    by the clock, which the progress then tells.
     """
 
-    def __init__(self, run_dir, total_steps: int, start_step: int = 0, console: bool = True):
+    def __init__(
+        self,
+        run_dir,
+        total_steps: int,
+        start_step: int = 0,
+        console: bool = True,
+        time_limit: TimeLimit | None = None,
+    ):
         if not 0 <= start_step <= total_steps:
             raise ValueError(
                 "start_step lies between 0 and total_steps; "
@@ -91,7 +100,7 @@ class Monitor:
         self._write_event(0, file_version="brain.Event:2")
         start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
         self._write_event(first_step, session_log=start)
-        self._console = _Console(total_steps, start_step) if console else None
+        self._console = _Console(total_steps, start_step, time_limit) if console else None
 
     def __enter__(self) -> "Monitor":
         return self
@@ -271,8 +280,10 @@ def _step_line(losses: dict, totals: dict, train: dict) -> str:
 class _Console:
     """A progress line on a terminal; into a file a plain line now and then, the last one always."""
 
-    def __init__(self, total_steps: int, start_step: int):
-        layout = "{percentage:3.0f}%|{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {desc}"
+    def __init__(self, total_steps: int, start_step: int, time_limit: TimeLimit | None = None):
+        self._time_limit = time_limit
+        left = "" if time_limit else "<{remaining}"  # its steps are not what ends it
+        layout = "{percentage:3.0f}%|{bar:16}| {n_fmt}/{total_fmt} [{elapsed}" + left + "] {desc}"
         self._bar = tqdm(
             total=total_steps,
             initial=start_step,
@@ -286,6 +297,8 @@ class _Console:
         if self._bar.disable:
             self._plain(step, text)
         else:
+            if self._time_limit:
+                text = f"{tqdm.format_interval(self._time_limit.left)} left  {text}"
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
 
@@ -304,6 +317,10 @@ class _Console:
             return
         self._next_s = now + PLAIN_LINE_EVERY_S
         done, seconds = step - self._first[0], now - self._first[1]
-        left = tqdm.format_interval((self._total_steps - step) * seconds / done) if done else "?"
+        seconds_left = (self._total_steps - step) * seconds / done if done else float("inf")
+        if self._time_limit:
+            seconds_left = min(seconds_left, self._time_limit.left)
+        known = seconds_left < float("inf")
+        left = tqdm.format_interval(max(0.0, seconds_left)) if known else "?"
         share = 100.0 * step / self._total_steps
         self.line(f"step {step}/{self._total_steps} ({share:.0f}%, {left} left)  {text}")

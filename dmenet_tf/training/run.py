@@ -116,7 +116,7 @@ def _train_on(
     held_out = images, datasets.to_label(defocus, config.network.label_encoding)
     side = config.network.recommended_side
     validation = Validation(*held_out, streams.labelled_held_out, side)
-    with Monitor(run, training.steps, start) as monitor:
+    with Monitor(run, training.steps, start, time_limit=trainer.time_limit) as monitor:
         monitor.log_config((run / configuration.FILE).read_text(encoding="utf-8"))
         monitor.log_settings(configuration.to_dict(config), validation.names)
         loop = Loop(run, config, streams, trainer, checkpoints, monitor, validation, group)

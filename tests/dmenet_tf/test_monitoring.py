@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from dmenet_tf.training import monitoring
 from dmenet_tf.training.monitoring import Monitor, NonFiniteLossError, check_finite
+from dmenet_tf.training.time_limit import TimeLimit
 from tests.support.events import event_records
 from tests.support.monitored import interrupt_and_resume, log
 
@@ -168,6 +169,22 @@ def test_a_log_file_gets_plain_lines_now_and_then(tmp_path, capsys, monkeypatch)
         "  L_g 3.01  L_d 0.7  D acc 0.50  9.0 images/s  data 3  content 100  discriminator 0.7"
     )
     assert validation == "validation at step 10: mse 0.012346"
+
+
+def test_a_run_that_ends_by_the_clock_says_when(tmp_path, capsys, monkeypatch):
+    clock = iter(range(0, 100, 10))
+    monkeypatch.setattr(monitoring.time, "monotonic", lambda: next(clock))
+    limit = TimeLimit(minutes=1.5)
+    with Monitor(tmp_path, total_steps=1000, time_limit=limit) as monitor:
+        for step in range(1, 8):
+            limit.seconds.assign(10.0 * step)
+            log(monitor, step)
+    steps = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in steps] == [
+        "step 1/1000 (0%, 01:20 left)",
+        "step 4/1000 (0%, 00:50 left)",
+        "step 7/1000 (1%, 00:20 left)",
+    ]
 
 
 def test_a_terminal_gets_a_progress_line(tmp_path, capsys, monkeypatch):
