@@ -19,14 +19,13 @@ import keras
 import tensorflow as tf
 
 from dmenet_tf.architecture import CHANNELS_AND_COUNT, FINAL, LEVELS, REFINEMENTS, SIZE_MULTIPLE
+from dmenet_tf.networks.float16 import one, weakening
 from dmenet_tf.networks.layers import (
     BatchNorm,
     RequireSizeMultiple,
     convolution,
     normalised,
-    one,
     scaled,
-    weakening,
 )
 from dmenet_tf.networks.vgg19 import vgg19_features
 

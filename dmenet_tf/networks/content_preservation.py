@@ -9,7 +9,7 @@ plain MSE would smear them (Lee et al. 2019, Section 4).
 
 import keras
 
-from dmenet_tf.networks.layers import TrueValues
+from dmenet_tf.networks.float16 import TrueValues
 from dmenet_tf.networks.vgg19 import vgg19_features
 
 

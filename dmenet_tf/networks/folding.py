@@ -41,9 +41,9 @@ from dmenet_tf.architecture import (
     REFINEMENTS,
     SIZE_MULTIPLE,
 )
+from dmenet_tf.networks.float16 import FLOAT16_SCALE
 from dmenet_tf.networks.layers import (
     BATCH_NORM_EPSILON,
-    FLOAT16_SCALE,
     LEAKY_SLOPE,
     RequireSizeMultiple,
     own_name,

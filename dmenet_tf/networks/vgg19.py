@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from dmenet_tf.architecture import CHANNELS_AND_COUNT
-from dmenet_tf.networks.layers import convolution, scale_of, scaled
+from dmenet_tf.networks.float16 import scale_of
+from dmenet_tf.networks.layers import convolution, scaled
 
 BGR_MEAN = (103.939, 116.779, 123.68)
 # (number, convolutions) of each block; the last convolution is what the decoder joins.
