@@ -126,7 +126,7 @@ def _blur(lens, layers, realism, disc):
     if realism.aperture == "gaussian" and disc is None:
         return blur_by_band, gaussian_bands(sigma_px)
     discs = _kernels(sigma_px, Realism(aperture="disc"))
-    if realism.aperture == "disc" or disc is None:
+    if realism.aperture == "disc":
         return blur_by_spectrum, even_spectra(discs)
     chosen = tf.repeat(disc, MAX_LAYERS)[:, None, None]
     return blur_by_spectrum, even_spectra(tf.where(chosen, discs, _kernels(sigma_px, realism)))

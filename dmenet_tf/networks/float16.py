@@ -20,9 +20,11 @@ def scale_of(layer):
 
     A number, or where the strength of the features is followed a float32 scalar.
     """
-    if not (layer.small and layer.compute_dtype == "float16"):
-        return 1.0
-    return FLOAT16_SCALE * layer.factor()
+    return FLOAT16_SCALE * layer.factor() if is_small(layer) else 1.0
+
+
+def is_small(layer) -> bool:
+    return layer.small and layer.compute_dtype == "float16"
 
 
 def one() -> float:
@@ -63,7 +65,7 @@ class Convolution(keras.layers.Conv2D):
         return {**super().get_config(), "small": self.small, "ordinary": self.ordinary}
 
     def call(self, inputs):
-        if not (self.small and self.compute_dtype == "float16"):
+        if not is_small(self):
             return super().call(inputs)
         kernel, bias = (
             tf.cast(tf.convert_to_tensor(v), tf.float16) for v in (self.kernel, self.bias)
@@ -107,16 +109,12 @@ def _with_small_bias(x, bias, scale):
 class TrueValues(keras.layers.Layer):
     """What `small` layers gave, float32 and as large as it is."""
 
-    def __init__(self, small=True, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        self.small = small
-
-    def get_config(self):
-        return {**super().get_config(), "small": self.small}
 
     def call(self, x):
-        scale = FLOAT16_SCALE if self.small and x.dtype == tf.float16 else 1.0
-        return tf.cast(x, tf.float32) / scale
+        true = tf.cast(x, tf.float32)
+        return true / FLOAT16_SCALE if x.dtype == tf.float16 else true
 
     def compute_output_shape(self, input_shape):
         return input_shape

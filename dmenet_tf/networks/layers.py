@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from dmenet_tf.networks.float16 import FLOAT16_SCALE, Convolution, one, scale_of
+from dmenet_tf.networks.float16 import FLOAT16_SCALE, Convolution, is_small, one, scale_of
 
 LEAKY_SLOPE = 0.2
 # Keeps a constant channel from dividing by zero; the published networks' value.
@@ -177,9 +177,10 @@ class BatchNorm(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
             mean, variance = map(tf.convert_to_tensor, (self.moving_mean, self.moving_variance))
-            scale = scale_of(self)
-            moving = mean * scale, variance * scale**2
-            return self._normalise(inputs, *moving, is_training=False).y
+            if is_small(self):
+                scale = scale_of(self)
+                mean, variance = mean * scale, variance * scale**2
+            return self._normalise(inputs, mean, variance, is_training=False).y
         groups = _groups.get()
         # The operation takes each group's own statistics, and wants those given to be empty.
         outputs = [self._normalise(part, [], []) for part in _split(inputs, groups)]
@@ -195,21 +196,21 @@ class BatchNorm(keras.layers.BatchNormalization):
             mean=mean,
             variance=variance,
             # A number by which no strong feature is changed.
-            epsilon=self.epsilon * (FLOAT16_SCALE**2 if self._is_small() else 1.0),
+            epsilon=self.epsilon * (FLOAT16_SCALE**2 if is_small(self) else 1.0),
             is_training=is_training,
         )
 
-    def _is_small(self):
-        return self.small and self.compute_dtype == "float16"
-
     def _follow(self, groups, outputs):
         """Moves what follows each group towards its statistics, in the order of the groups."""
-        postponed, scale = _postponed.get(), scale_of(self)
+        postponed, small = _postponed.get(), is_small(self)
         for group, output in zip(groups, outputs, strict=True):
             followers = self.moving_mean, self.moving_variance
             if group.followers is not None:
                 followers = group.followers.get(self.name, ())
-            batch = output.batch_mean / scale, output.batch_variance / scale**2
+            batch = output.batch_mean, output.batch_variance
+            if small:
+                scale = scale_of(self)
+                batch = output.batch_mean / scale, output.batch_variance / scale**2
             for moving, value in zip(followers, batch, strict=False):
                 move = Move(moving, value, self.momentum, self.compute_dtype == "float16")
                 if postponed is None:
