@@ -2,17 +2,16 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen.dataset import folders
 from data_gen.sources.base import Cached
 from dmenet_tf.config import DataConfig
 from dmenet_tf.data import sources
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.held import MOST_VALUES, Budget, Held, pack
+from tests.support.datasets import write_three_streams
 
 SMALL = DataConfig(crop=32, batch=2, validation_examples=2)
 KEY = tf.constant([3, 1])
@@ -106,22 +105,7 @@ def test_a_pipeline_asks_python_once_for_each_item():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Labelled photos, unlabelled ones and a SYNDOF folder, of sizes of their own."""
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for name in ("cuhk/image", "cuhk/gt", "photos"):
-        (root / name).mkdir(parents=True)
-    for i in range(4):
-        size = (40 + 3 * i, 60 - 5 * i)
-        image = rng.integers(0, 256, (*size, 3), np.uint8)
-        mask = np.zeros(size, np.uint8)
-        mask[:, : 10 + i] = 255
-        image[mask > 0] = 99  # blurred beyond recognition
-        cv2.imwrite(str(root / f"cuhk/image/{i}.png"), image)
-        cv2.imwrite(str(root / f"cuhk/gt/{i}.png"), mask)
-        cv2.imwrite(str(root / f"photos/{i}.png"), image[::-1])
-        sigma_px = rng.integers(0, 70, size) / 10
-        folders.write_folder_example(root / "syndof", f"{i}", image, sigma_px, "generator")
-    return root
+    return write_three_streams(tmp_path_factory.mktemp("data"), 4)
 
 
 @pytest.mark.parametrize(

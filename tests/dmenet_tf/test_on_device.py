@@ -3,12 +3,10 @@
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_gen.dataset import folders
 from data_gen.rendering.compositing import MASK_FLOOR
 from data_gen.rendering.options import Realism
 from data_gen.sources.base import Cached
@@ -18,6 +16,7 @@ from dmenet_tf.data import on_device, resident, sources
 from dmenet_tf.data import streams as datasets
 from dmenet_tf.data.on_device import OnDevice
 from dmenet_tf.data.resident import Resident
+from tests.support.datasets import write_three_streams
 
 SMALL = DataConfig(
     crop=32, batch=2, validation_examples=2, procedural_scenes=3, data_on="device", cache=4
@@ -28,22 +27,7 @@ ROUNDING = 2e-6
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Labelled photos, unlabelled ones and a SYNDOF folder, of sizes of their own."""
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for name in ("cuhk/image", "cuhk/gt", "photos"):
-        (root / name).mkdir(parents=True)
-    for i in range(5):
-        size = (40 + 3 * i, 62 - 5 * i)
-        image = rng.integers(0, 256, (*size, 3), np.uint8)
-        mask = np.zeros(size, np.uint8)
-        mask[:, : 10 + i] = 255
-        image[mask > 0] = 99  # blurred beyond recognition
-        cv2.imwrite(str(root / f"cuhk/image/{i}.png"), image)
-        cv2.imwrite(str(root / f"cuhk/gt/{i}.png"), mask)
-        cv2.imwrite(str(root / f"photos/{i}.png"), image[::-1])
-        sigma_px = rng.integers(0, 70, size) / 10
-        folders.write_folder_example(root / "syndof", f"{i}", image, sigma_px, "generator")
-    return root
+    return write_three_streams(tmp_path_factory.mktemp("data"), 5)
 
 
 def of_photos(data, **options):

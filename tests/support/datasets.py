@@ -1,9 +1,10 @@
 """Small datasets of known content, for the tests of what writes and reads them."""
 
+import cv2
 import numpy as np
 
 from data_gen import optics
-from data_gen.dataset import manifest, records, shards
+from data_gen.dataset import folders, manifest, records, shards
 
 ENCODINGS = list(optics.ENCODINGS)
 H, W = 10, 13
@@ -43,3 +44,23 @@ def assert_same(read, example):
     assert (image.dtype, defocus.dtype) == (np.uint8, np.float32)
     np.testing.assert_array_equal(image, example["image"])
     np.testing.assert_array_equal(defocus, example["defocus"])
+
+
+def write_three_streams(root, count):
+    """Labelled photos (cuhk), unlabelled ones (photos) and a SYNDOF folder (syndof, the generator's
+    encoding), `count` of each, of sizes of their own. Returns `root`."""
+    rng = np.random.default_rng(0)
+    for name in ("cuhk/image", "cuhk/gt", "photos"):
+        (root / name).mkdir(parents=True)
+    for i in range(count):
+        size = (40 + 3 * i, 60 - 5 * i)
+        image = rng.integers(0, 256, (*size, 3), np.uint8)
+        mask = np.zeros(size, np.uint8)
+        mask[:, : 10 + i] = 255
+        image[mask > 0] = 99  # blurred beyond recognition
+        cv2.imwrite(str(root / f"cuhk/image/{i}.png"), image)
+        cv2.imwrite(str(root / f"cuhk/gt/{i}.png"), mask)
+        cv2.imwrite(str(root / f"photos/{i}.png"), image[::-1])
+        sigma_px = rng.integers(0, 70, size) / 10
+        folders.write_folder_example(root / "syndof", f"{i}", image, sigma_px, "generator")
+    return root
