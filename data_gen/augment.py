@@ -118,9 +118,7 @@ def random_flip_turn(seed, image, map):
     def turn(plane):
         if plane is None:
             return None
-        plane = tf.where(draws[0], tf.reverse(plane, [1]), plane)
-        plane = tf.where(draws[1], tf.reverse(plane, [0]), plane)
-        return tf.where(draws[2], tf.transpose(plane, [1, 0, 2]), plane)
+        return turned(draws[None], plane[None])[0]
 
     return turn(image), turn(map)
 
