@@ -10,7 +10,10 @@ from dmenet_tf.networks import build_blur_estimation
 from dmenet_tf.networks.blur_estimation import parts
 from dmenet_tf.training import domains
 from dmenet_tf.training.recomputation import recomputed_parts
+from tests.support.precision import settings_restored
 from tests.support.training import TRAINING, make_batch, make_trainer
+
+restored = pytest.fixture(autouse=True)(settings_restored)
 
 
 def gradients(model, of_b, batch):
