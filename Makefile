@@ -20,8 +20,10 @@ demo: $(VENV)/installed
 	    $$(test -f $(RUN)/config.json && echo --resume)
 	$(BIN)/python docs/maps.py --weights $(RUN) --out $(RUN)/compared.png
 
+# A test that takes 15 minutes hangs: it fails, with the stacks of all threads, and the rest goes on.
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+	    -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
 # The tests that neither train nor start processes.
 quick: $(VENV)/installed

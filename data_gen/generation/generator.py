@@ -6,7 +6,6 @@ and threads: each example is computed independently.
 """
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ import tensorflow as tf
 from data_gen import optics, pipeline
 from data_gen.dataset import folders, records, shards
 from data_gen.generation.parameters import DatasetParameters
+from data_gen.io import parallel
 from data_gen.io.images import encode_png
 from data_gen.io.pixels import to_uint8
 from data_gen.sources.base import Cached, Resized, Source, origin
@@ -132,11 +132,8 @@ class Generator:
         if self.threads == 1:
             yield from map(self.encoded, indices)
             return
-        pool = ThreadPoolExecutor(self.threads)
-        try:
+        with parallel.threads(self.threads) as pool:
             yield from pool.map(self.encoded, indices)
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _number(value) -> float:

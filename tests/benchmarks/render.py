@@ -28,6 +28,7 @@ from data_gen.rendering.layers import layer_bounds, quantise
 from data_gen.rendering.lens import Lens, max_alpha_px
 from data_gen.scenes.composition import make_scene
 from data_gen.sources import rgbd as sources
+from tests.support.cores import on_cores
 from tests.support.paths import SHARED
 
 SINTEL = SHARED / "data" / "native"
@@ -244,14 +245,11 @@ def large_frame():
 
 def in_another_process(part, folder=None):
     """A part of this program in a process of its own; one core for "one-core"."""
-
-    def pin():
-        if part == "one-core":
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
+    own = os.sched_getaffinity(0)
     program = [sys.executable, "-m", "tests.benchmarks.render"]
     command = [*program, "--part", part, *([folder] if folder else [])]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=pin)
+    with on_cores({min(own)} if part == "one-core" else own):
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+from tests.support.cores import on_cores
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 CROP, SCENES, SCENE_PX = 240, 8, 300
@@ -43,14 +45,11 @@ def by_cores(crops: int) -> dict:
     figures = {name: {} for name in FIGURES}
     command = [sys.executable, "-m", "tests.benchmarks.render_cores", "--one-process"]
     for count in counts:
-        done = subprocess.run(
-            [*command, "--crops", str(crops)],
-            check=True,
-            capture_output=True,
-            text=True,
-            # TensorFlow's pools have as many threads as the process has cores.
-            preexec_fn=lambda n=count: os.sched_setaffinity(0, own[:n]),
-        )
+        # TensorFlow's pools have as many threads as the process has cores.
+        with on_cores(own[:count]):
+            done = subprocess.run(
+                [*command, "--crops", str(crops)], check=True, capture_output=True, text=True
+            )
         for name, value in json.loads(done.stdout.splitlines()[-1]).items():
             figures[name][count] = round(value, 2)
     return figures

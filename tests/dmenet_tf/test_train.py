@@ -25,6 +25,7 @@ from dmenet_tf.training.validation import Validation
 from dmenet_tf.weights.checkpoints import load_blur_estimation
 from dmenet_tf.weights.load import load_weights
 from tests.support.events import event_records
+from tests.support.training_process import CTRL_C, LIMIT_S, command_after
 
 TINY = PRESETS["tiny"].config
 COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]
@@ -45,7 +46,7 @@ def lines(run, name="losses.jsonl"):
 
 
 def wait_for_steps(process, run, steps):
-    deadline, log = time.monotonic() + 300, run / "losses.jsonl"
+    deadline, log = time.monotonic() + LIMIT_S, run / "losses.jsonl"
     while not (log.exists() and len(log.read_text().splitlines()) >= steps):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
@@ -161,17 +162,19 @@ def test_kill_and_resume_repeat_an_unbroken_run(tmp_path):
 
 def test_interrupt_saves_and_says_how_to_go_on(tmp_path):
     run = tmp_path / "run"
+    options = ["--preset", "tiny", "--run", str(run), "--steps", "5000", *FAST]
     process = subprocess.Popen(
-        [*COMMAND, "--run", str(run), "--steps", "5000", "--checkpoint-every", "4999", *FAST],
+        [*command_after(CTRL_C), *options, "--checkpoint-every", "4999"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Also where the tests themselves run in the background, without Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    wait_for_steps(process, run, 3)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    try:
+        wait_for_steps(process, run, 3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
     assert process.returncode == INTERRUPTED
     assert f"--run {run} --resume" in errors
     assert tf.train.latest_checkpoint(str(run / "checkpoints"))

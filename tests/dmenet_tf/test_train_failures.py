@@ -1,7 +1,6 @@
 """What ends a training early ends it: in one line, its state saved, to be continued exactly."""
 
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from data_gen.dataset import records, shards
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED
 from dmenet_tf import train
 from tests.support.datasets import write_dataset
+from tests.support.training_process import CTRL_C, LIMIT_S, command_after
 
 pytestmark = pytest.mark.process
 
@@ -24,8 +24,6 @@ TINY = [
     "--preset", "tiny", "--width", "0.03", "--parts", "BD", "--validation-examples", "1",
     "--procedural-scenes", "8",
 ]  # fmt: skip
-# Only for a program that never ends: the tests would not either.
-LIMIT_S = 300
 
 
 def losses(run):
@@ -36,16 +34,14 @@ def latest(run):
     return tf.train.latest_checkpoint(str(run / "checkpoints"))
 
 
-def ended(*arguments, code=None, **options):
-    """A finished training in a process of its own; `code`: Python that runs instead of it."""
-    command = [sys.executable, "-c", code] if code else COMMAND
+def ended(*arguments, command=COMMAND):
+    """A finished training in a process of its own."""
     return subprocess.run(
         [*command, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         timeout=LIMIT_S,
-        **options,
     )
 
 
@@ -115,8 +111,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
     kept = latest(run)
     # Enough for the lines of the log, and not for a checkpoint.
     size = max(path.stat().st_size for path in (run / "checkpoints").iterdir()) // 2
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
-    done = ended("--run", run, "--resume", "--steps", "6", preexec_fn=limit)
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+    done = ended("--run", run, "--resume", "--steps", "6", command=command_after(limit))
     assert done.returncode == FAILED, done.stderr
     line = error_in(done.stderr)
     assert str(run) in line and "File too large" in line
@@ -126,11 +122,10 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
 def test_an_interrupt_before_the_first_step_ends_the_process(tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen(
-        [*COMMAND, *TINY, "--validation-examples", "5000", "--run", str(run)],
+        [*command_after(CTRL_C), *TINY, "--validation-examples", "5000", "--run", str(run)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         while not (run / "config.json").exists():  # written before held-out scenes are rendered
@@ -160,7 +155,8 @@ def test_an_interrupt_that_is_lost_ends_the_process_all_the_same(tmp_path):
         "sys.exit(train.main(sys.argv[1:]))\n"
     )
     run = tmp_path / "run"
-    done = ended(*TINY, "--validation-examples", "5000", "--run", run, code=code)
+    command = [sys.executable, "-c", code]
+    done = ended(*TINY, "--validation-examples", "5000", "--run", run, command=command)
     assert done.returncode == INTERRUPTED, done.stderr
     assert f"interrupted; to continue: dmenet train --run {run} --resume" in done.stderr
     assert not (run / "losses.jsonl").exists() or not losses(run)
@@ -177,7 +173,7 @@ def test_an_error_that_nobody_expected_ends_the_process(tmp_path):
         "Loop._update = update\n"
         "sys.exit(train.main(sys.argv[1:]))\n"
     )
-    done = ended(*TINY, "--run", tmp_path / "run", code=code)
+    done = ended(*TINY, "--run", tmp_path / "run", command=[sys.executable, "-c", code])
     assert done.returncode == 1 and "TypeError: nobody expected it" in done.stderr
 
 
