@@ -5,6 +5,7 @@ remember. tensorflow-addons, at its end of life, imports beside Keras 2 alone: t
 optimizers that Keras lacks, which are of Keras's older kind (`keras.optimizers.legacy`).
 """
 
+import functools
 import warnings
 
 from dmenet_tf.environment import settle_keras
@@ -25,21 +26,44 @@ _REMEMBERED = (
 )
 
 
-class TwoRates(keras.optimizers.Adam):
-    """Adam with a factor on the learning rate of some of its variables."""
+class Adam(keras.optimizers.Adam):
+    """Keras 3's Adam, a variable's update being one operation, TensorFlow's own of this optimizer.
 
-    def __init__(self, learning_rate, slowed, factor, **options):
+    Keras makes it of thirty, many of single numbers: half of all operations of a training step,
+    each of which a GPU starts, and half of the time that tracing the step takes. The variables
+    `slowed` learn at `factor` times the learning rate.
+    """
+
+    def __init__(self, learning_rate, slowed=(), factor=1.0, **options):
         super().__init__(learning_rate, **options)
-        self._slowed, self._factor = list(slowed), factor
+        self._slowed, self._factor, self._update = list(slowed), factor, None
 
     def build(self, variables):
         super().build(variables)
         # Places, since an update is handed the backend's variable and not Keras's.
         self._slow = {self._get_variable_index(variable) for variable in self._slowed}
 
+    def apply(self, grads, trainable_variables=None):
+        beta1, beta2 = tf.constant(self.beta_1), tf.constant(self.beta_2)
+        updates = tf.cast(tf.convert_to_tensor(self.iterations) + 1, tf.float32)
+        self._update = functools.partial(
+            tf.raw_ops.ResourceApplyAdam,
+            beta1_power=tf.pow(beta1, updates),
+            beta2_power=tf.pow(beta2, updates),
+            beta1=beta1,
+            beta2=beta2,
+            epsilon=tf.constant(self.epsilon),
+        )
+        super().apply(grads, trainable_variables)
+        self._update = None
+
     def update_step(self, gradient, variable, learning_rate):
-        factor = self._factor if self._get_variable_index(variable) in self._slow else 1.0
-        super().update_step(gradient, variable, learning_rate * factor)
+        place = self._get_variable_index(variable)
+        of_variable = variable, self._momentums[place], self._velocities[place]
+        var, m, v = (tensorflow_variable(each).handle for each in of_variable)
+        rate = learning_rate * self._factor if place in self._slow else learning_rate
+        gradient = tf.cast(gradient, variable.dtype)
+        self._update(var=var, m=m, v=v, lr=rate, grad=gradient)
 
 
 def optimizer(name: str, learning_rate, beta_1: float, slowed=(), factor=1.0):
@@ -90,15 +114,14 @@ def adam(learning_rate, beta_1: float, slowed=(), factor=1.0):
 
     Raises ValueError for a factor on Keras 2, whose optimizers have one learning rate.
     """
-    if factor == 1.0 or not slowed:
-        # Keras 2 would compile each update by XLA, whatever `training.jit` says.
-        options = {} if IS_KERAS_3 else {"jit_compile": False}
-        return keras.optimizers.Adam(learning_rate, beta_1=beta_1, **options)
-    if not IS_KERAS_3:
+    if IS_KERAS_3:
+        return Adam(learning_rate, slowed, factor, beta_1=beta_1)
+    if slowed and factor != 1.0:
         raise ValueError(
             f"training.encoder_rate other than 1 needs Keras 3; received Keras {keras.__version__}"
         )
-    return TwoRates(learning_rate, slowed, factor, beta_1=beta_1)
+    # Otherwise it would compile each update by XLA, whatever `training.jit` says.
+    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, jit_compile=False)
 
 
 def build(optimizer, variables) -> None:

@@ -113,6 +113,47 @@ def test_a_second_rate_is_adams():
         build_optimizer(training, 10, [variable], slowed=[variable])
 
 
-def test_the_default_is_kerass_adam():
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_default_updates_as_kerass_adam_does(jit):
     assert TrainingConfig().optimizer == "adam"
-    assert type(built("adam", [tf.Variable(1.0)])) is keras.optimizers.Adam
+    rng = np.random.default_rng(0)
+    # Of a weight of exactly 0, of tiny and of huge gradients.
+    strengths = 10.0 ** rng.uniform(-12, 6, 40).astype(np.float32)
+    gradients = [strengths * rng.normal(size=40).astype(np.float32) for _ in range(12)]
+    start = np.where(np.arange(40) < 2, np.float32(0), strengths)
+
+    def updated_by(make):
+        variable = tf.Variable(start)
+        optimizer = make([variable])
+
+        @tf.function(jit_compile=jit)
+        def step(gradient):
+            keras_versions.apply(optimizer, [gradient], [variable])
+
+        for gradient in gradients:
+            step(gradient)
+        return variable.numpy()
+
+    def of_keras(variables):
+        optimizer = keras.optimizers.Adam(RATE, beta_1=TrainingConfig().beta_1)
+        optimizer.build(variables)
+        return optimizer
+
+    ours, theirs = updated_by(lambda variables: built("adam", variables)), updated_by(of_keras)
+    # Keras takes 1 - 0.999 for what float32 says of 0.999: 13 millionths apart.
+    largest = RATE * len(gradients)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=2e-5 * largest)
+    assert np.abs(ours - start)[:2].min() > 0.01 * largest
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 updates a variable by many operations")
+def test_an_update_by_adam_is_one_operation():
+    variables = [tf.Variable([1.0, 2.0]), tf.Variable([[3.0]])]
+    optimizer = built("adam", variables)
+
+    @tf.function
+    def step():
+        keras_versions.apply(optimizer, [tf.ones_like(v) for v in variables], variables)
+
+    types = [op.type for op in step.get_concrete_function().graph.get_operations()]
+    assert types.count("ResourceApplyAdam") == 2 and "Sqrt" not in types
