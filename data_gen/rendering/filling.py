@@ -32,27 +32,37 @@ def pull_push(image: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     Returns:
         [H, W, C]: `image` where known.
     """
-    size = tf.shape(known)
-    pad = tf.math.floormod(-size, 2**LEVELS)
-    weight = tf.pad(tf.cast(known, tf.float32), [[0, pad[0]], [0, pad[1]]])[None, ..., None]
+    weight = tf.cast(known, tf.float32)[None]
     # A hole may contain anything, even NaN, which must not spread by 0 * NaN.
-    colour = tf.where(known[..., None], image, 0.0)
-    colour = tf.pad(colour, [[0, pad[0]], [0, pad[1]], [0, 0]])[None]
-    grids = [(colour, weight)]
+    light = tf.where(known, tf.transpose(image, [2, 0, 1]), 0.0)
+    return tf.transpose(_pull_push(light, weight), [1, 2, 0])
+
+
+def _pull_push(light, weight):
+    """Planes light [C, H, W], colours times their weight [1, H, W] in [0, 1], to [C, H, W].
+
+    Planes: a weight on an innermost axis of channels would take twice the time.
+    """
+    size = tf.shape(light)[1:]
+    pad = tf.math.floormod(-size, 2**LEVELS)
+    light, weight = (
+        tf.pad(planes, [[0, 0], [0, pad[0]], [0, pad[1]]])[..., None] for planes in (light, weight)
+    )
+    grids = [(light, weight)]
     for _ in range(LEVELS):
-        colour = 4.0 * tf.nn.avg_pool2d(colour, 2, 2, "VALID")
+        light = 4.0 * tf.nn.avg_pool2d(light, 2, 2, "VALID")
         total = 4.0 * tf.nn.avg_pool2d(weight, 2, 2, "VALID")
         weight = tf.minimum(total, 1.0)
-        colour = colour * tf.math.divide_no_nan(weight, total)
-        grids.append((colour, weight))
+        light = light * tf.math.divide_no_nan(weight, total)
+        grids.append((light, weight))
     mean = tf.math.divide_no_nan(
-        tf.reduce_sum(colour, (1, 2), keepdims=True), tf.reduce_sum(weight, (1, 2), keepdims=True)
+        tf.reduce_sum(light, (1, 2), keepdims=True), tf.reduce_sum(weight, (1, 2), keepdims=True)
     )
-    filled = colour + (1.0 - weight) * mean
-    for colour, weight in reversed(grids[:-1]):
-        filled = tf.image.resize(filled, tf.shape(colour)[1:3], method="bilinear")
-        filled = colour + (1.0 - weight) * filled
-    return filled[0, : size[0], : size[1]]
+    filled = light + (1.0 - weight) * mean
+    for light, weight in reversed(grids[:-1]):
+        filled = tf.image.resize(filled, tf.shape(light)[1:3], method="bilinear")
+        filled = light + (1.0 - weight) * filled
+    return filled[:, : size[0], : size[1], 0]
 
 
 def representatives(sigma_px: tf.Tensor, first_near: tf.Tensor) -> tf.Tensor:
@@ -102,21 +112,22 @@ def blend_near_layers(base, image, layer_index, kernels, first_near, floor):
             layer_index[top : bottom + 2 * radius, left : right + 2 * radius] == layer, tf.float32
         )
         part = planes[:, top : bottom + 2 * radius, left : right + 2 * radius]
-        blurred = tf.transpose(_convolve(part * mask, kernels[layer]), [1, 2, 0])
-        blurred = tf.ensure_shape(blurred, [None, None, 4])
+        blurred = _convolve(part * mask, kernels[layer])
         behind = _continued(state, inner, layer, (top, left, bottom, right))
-        alpha = blurred[..., 3:]
+        alpha = blurred[3:]
         alpha = tf.where(alpha < floor, 0.0, alpha)
-        light = tf.concat([blurred[..., :3], alpha], axis=-1)
-        changed = behind * (1.0 - alpha) + light
-        row = tf.concat([state[top:bottom, :left], changed, state[top:bottom, right:]], axis=1)
-        return i + 1, tf.concat([state[:top], row, state[bottom:]], axis=0)
+        changed = behind * (1.0 - alpha) + tf.concat([blurred[:3], alpha], axis=0)
+        row = tf.concat(
+            [state[:, top:bottom, :left], changed, state[:, top:bottom, right:]], axis=2
+        )
+        return i + 1, tf.concat([state[:, :top], row, state[:, bottom:]], axis=1)
 
-    seen = tf.cast(inner < first_near, tf.float32)[..., None]
-    start = (0, tf.concat([tf.math.multiply_no_nan(base, seen), seen], axis=-1))
-    shapes = (tf.TensorShape([]), tf.TensorShape([None, None, 4]))
+    seen = tf.cast(inner < first_near, tf.float32)[None]
+    light = tf.math.multiply_no_nan(tf.transpose(base, [2, 0, 1]), seen)
+    start = (0, tf.concat([light, seen], axis=0))
+    shapes = (tf.TensorShape([]), tf.TensorShape([4, None, None]))
     _, state = tf.while_loop(lambda i, _: i < tf.size(present), blend, start, shapes)
-    return state[..., :3] / state[..., 3:]
+    return tf.transpose(state[:3] / state[3:], [1, 2, 0])
 
 
 def _reach(mask, size, radius):
@@ -136,18 +147,26 @@ def _reach(mask, size, radius):
 
 
 def _continued(state, inner, layer, box):
-    """The picture so far [h, w, 4] (light and coverage) in a box, continued behind a layer."""
+    """The picture so far [4, h, w] (light and coverage) in a box, continued behind a layer."""
     size = tf.shape(inner)
     (top, left, bottom, right), margin = box, 2**LEVELS
     first = tf.maximum(top - margin, 0), tf.maximum(left - margin, 0)
     last = tf.minimum(bottom + margin, size[0]), tf.minimum(right + margin, size[1])
-    part = state[first[0] : last[0], first[1] : last[1]]
     known = inner[first[0] : last[0], first[1] : last[1]] < layer
-    filled = pull_push(tf.math.divide_no_nan(part[..., :3], part[..., 3:]), known)
-    filled = tf.concat([filled, tf.ones_like(filled[..., :1])], axis=-1)
-    # With nothing behind it, a layer is blended as the paper has it.
-    filled = tf.where(tf.reduce_any(known), filled, part)
-    return filled[top - first[0] : bottom - first[0], left - first[1] : right - first[1]]
+
+    def continued():
+        part = state[:, first[0] : last[0], first[1] : last[1]]
+        coverage = tf.where(known, part[3:], 0.0)
+        colour = part[:3] * tf.math.reciprocal_no_nan(coverage)
+        filled = _pull_push(colour, tf.cast(known, tf.float32)[None])
+        filled = filled[:, top - first[0] : bottom - first[0], left - first[1] : right - first[1]]
+        return tf.concat([filled, tf.ones_like(filled[:1])], axis=0)
+
+    def nothing():
+        """With nothing behind it, a layer is blended as the paper has it."""
+        return state[:, top:bottom, left:right]
+
+    return tf.cond(tf.reduce_any(known), continued, nothing)
 
 
 def _convolve(planes, kernel):
