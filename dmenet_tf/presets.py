@@ -126,7 +126,7 @@ PRESETS = {
         replace(
             _PHOTO,
             network=replace(
-                _PHOTO.network, freeze_encoder=False, weights="large", recommended_side=416
+                _PHOTO.network, freeze_encoder=False, weights="large", recommended_side=480
             ),
             data=replace(_PHOTO.data, batch=4, photo_side=(256, 512)),
             loss=replace(
