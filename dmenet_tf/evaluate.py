@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--data", nargs="+", default=[], type=Path, metavar="PATH",
         help="folders; syndof without any: embedded scenes")  # fmt: skip
     add("--weights", nargs="+", default=[], type=named, metavar="RUN",
-        help="runs' folders or .npz, shipped, small; none: baselines only")  # fmt: skip
+        help="runs' folders or .npz, shipped, large; none: baselines only")  # fmt: skip
     add("--titles", nargs="+", metavar="TEXT", help="names of the weights in the tables")
     add("-o", "--out", type=Path, metavar="DIR", help="default: evaluation/PROTOCOL")
     add("--names", metavar="RANGE|FILE", help="only these samples: 0505-0704, or a file of names")

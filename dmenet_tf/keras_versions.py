@@ -1,8 +1,9 @@
 """The few places where Keras 2.15 (TensorFlow 2.15) and Keras 3 differ.
 
 Optimizers: which there are, applying gradients, loss scaling, a second learning rate, and what they
-remember. tensorflow-addons, at its end of life, imports beside Keras 2 alone: there it has the
-optimizers that Keras lacks, which are of Keras's older kind (`keras.optimizers.legacy`).
+remember. Names of variables. tensorflow-addons, at its end of life, imports beside Keras 2 alone:
+there it has the optimizers that Keras lacks, which are of Keras's older kind
+(`keras.optimizers.legacy`).
 """
 
 import functools
@@ -287,6 +288,11 @@ def _state_of_scale(optimizer) -> dict:
 def tensorflow_variable(variable) -> tf.Variable:
     """The tf.Variable of a Keras variable, which in Keras 2 is one."""
     return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def path_of(variable) -> str:
+    """A name that no other variable of the model has."""
+    return getattr(variable, "path", variable.name)  # Keras 3, Keras 2
 
 
 def _inner(optimizer):

@@ -90,13 +90,17 @@ class OnDevice:
     # --- what is drawn, of one example ---------------------------------------------------------
 
     def _draw_place(self, name, key, index, scale) -> dict:
-        resident, crop = self._residents[name], self._config.crop
-        item = augment.epoch_index(pipeline.fold(key, pipeline.ORDER), index, len(resident))
-        corner, side = datasets.place(key, index, tf.gather(resident.sizes, item), crop, scale)
-        return {
+        item, drawn = self._draw_item(name, key, index)
+        size = tf.gather(self._residents[name].sizes, item)
+        corner, side = datasets.place(key, index, size, self._config.crop, scale)
+        return drawn | {"corner": corner, "side": side}
+
+    def _draw_item(self, name, key, index) -> tuple[tf.Tensor, dict]:
+        """Which item, and what is drawn of any: it and how its crop is turned."""
+        order = pipeline.fold(key, pipeline.ORDER)
+        item = augment.epoch_index(order, index, len(self._residents[name]))
+        return item, {
             "item": tf.cast(item, tf.int32),
-            "corner": corner,
-            "side": side,
             "symmetry": augment.symmetry(pipeline.fold(key, pipeline.TURN, index)),
         }
 
@@ -110,14 +114,12 @@ class OnDevice:
     def _draw_scene(self, name, key, index) -> dict:
         config, resident = self._config, self._residents[name]
         side = rendered_side(config)
-        item = augment.epoch_index(pipeline.fold(key, pipeline.ORDER), index, len(resident))
+        item, drawn = self._draw_item(name, key, index)
         near, far = tf.unstack(tf.gather(resident.ranges, item))
         lens, layers = pipeline.drawn_lens(key, index, near, far, config.sampler)
         size = tf.gather(resident.sizes, item)
-        drawn = {
-            "item": tf.cast(item, tf.int32),
+        drawn |= {
             "corner": augment.crop_corner(pipeline.fold(key, pipeline.CROP, index), size, side),
-            "symmetry": augment.symmetry(pipeline.fold(key, pipeline.TURN, index)),
             "focus_distance": lens.focus_distance,
             "alpha_px": lens.alpha_px,
             "layers": layers,

@@ -18,6 +18,7 @@ from data_gen.io.arrays import write_npy
 from data_gen.io.atomic import write_text
 from dmenet_tf.data.iteration import Elements
 from dmenet_tf.data.sources import Streams
+from dmenet_tf.keras_versions import path_of
 from dmenet_tf.training.calls import grouped
 from dmenet_tf.training.debugging import Profile
 from dmenet_tf.training.distribution import Group, interrupts_postponed, is_of_lost_worker
@@ -143,7 +144,7 @@ class Loop:
         """Histograms of what the networks learn, named network/layer/variable."""
         networks = self.trainer.networks._asdict().items()
         weights = {
-            f"{name}/{getattr(variable, 'path', variable.name)}": variable.numpy()  # Keras 3, 2
+            f"{name}/{path_of(variable)}": variable.numpy()
             for name, network in networks
             if network is not None
             for variable in network.trainable_weights

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from data_gen.environment import quiet_native_stderr
 from data_gen.io.locks import FolderLock
+from dmenet_tf.keras_versions import path_of
 from dmenet_tf.weights.load import TrainedModel
 from serving import contract
 from serving.exporting import verification
@@ -90,7 +91,7 @@ def _check_finite(model) -> None:
     for variable in model.variables:
         bad = np.count_nonzero(~np.isfinite(np.asarray(variable)))
         if bad:
-            name = getattr(variable, "path", variable.name)
+            name = path_of(variable)
             raise PublishError(
                 f"weights must be finite; received {bad} NaN or infinite ones in {name}. "
                 "Nothing was published"
