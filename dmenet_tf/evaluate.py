@@ -98,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="only what training holds out of each folder")  # fmt: skip
     add("--encoding", choices=get_args(EncodingOrAuto), help="of ready maps")
     add("--depth", choices=("auto", "metric", "inverse"), help="what plain depth files hold")
+    add("--resize-depth", choices=("nearest",), help="where it is half, or a whole ratio, of RGB's")
     add("--bgr-scenes", nargs="+", metavar="GLOB", help="scenes with red and blue swapped")
     return parser
 

@@ -35,6 +35,10 @@ class SampleOptions:
     encoding: EncodingOrAuto | None = None
     depth: Literal["auto", "metric", "inverse"] | None = None
     bgr_scenes: tuple[str, ...] | None = None
+    resize_depth: Literal["nearest"] | None = None
+
+
+HOW_FILES_ARE_READ = ("encoding", "depth", "bgr_scenes", "resize_depth")
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def rendered_scenes(options: SampleOptions):
         count, side = options.count or PROCEDURAL_SCENES, PROCEDURAL_SIDE_PX
         scenes = pipeline.ProceduralScenes(_seed(options), count, side, side)
         return _rendered(scenes, "embedded procedural scenes", options)
-    given = {name: getattr(options, name) for name in ("encoding", "depth", "bgr_scenes")}
+    given = {name: getattr(options, name) for name in HOW_FILES_ARE_READ}
     files = SceneFiles(**{name: value for name, value in given.items() if value is not None})
     opened, ready = zip(*(sources.open_path(path, files) for path in options.data), strict=True)
     if len(set(ready)) > 1:

@@ -129,7 +129,7 @@ SYNDOF = _protocol(
         "released data, in which the paper's figures (MSE 0.013, MAE 0.084) were measured: "
         "MSE x (14/15)^2, MAE x 14/15.",
     ),
-    options=("count", "seed", "sampler", "encoding", "depth", "bgr_scenes", "held_out"),
+    options=("count", "seed", "sampler", *opening.HOW_FILES_ARE_READ, "held_out"),
 )
 SEGMENTS = _protocol(
     SIGMA_MAX_PX,

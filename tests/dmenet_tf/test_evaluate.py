@@ -242,6 +242,17 @@ def test_ready_made_pairs_of_any_encoding(tmp_path, capsys):
     assert float(oracle["mse_15"]) == pytest.approx(float(oracle["mse"]) * (14 / 15) ** 2)
 
 
+def test_depth_of_half_the_size_is_resized_where_it_is_asked_for(tmp_path, capsys):
+    depth = np.linspace(1, 3, 16 * 24, dtype=np.float32).reshape(16, 24)
+    write_png(tmp_path / "s/a/rgb.png", RNG.integers(0, 256, (32, 48, 3), np.uint8))
+    np.save(tmp_path / "s/a/depth.npy", depth)
+    arguments = ["--protocol", "syndof", "--data", tmp_path / "s", "--out", tmp_path / "out"]
+    assert run(*arguments) == 1
+    assert "--resize-depth nearest resizes depth" in capsys.readouterr().err
+    assert run(*arguments, "--resize-depth", "nearest") == 0
+    assert "best constant" in capsys.readouterr().out
+
+
 def test_embedded_scenes_need_no_data(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "PROCEDURAL_SIDE_PX", 32)
     out = tmp_path / "out"
