@@ -45,6 +45,7 @@ class Adam(keras.optimizers.Adam):
         self._slow = {self._get_variable_index(variable) for variable in self._slowed}
 
     def apply(self, grads, trainable_variables=None):
+        # Once for all variables.
         beta1, beta2 = tf.constant(self.beta_1), tf.constant(self.beta_2)
         updates = tf.cast(tf.convert_to_tensor(self.iterations) + 1, tf.float32)
         self._update = functools.partial(
