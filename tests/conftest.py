@@ -34,8 +34,8 @@ def old_tensorflow(pytestconfig):
 
     if sys.version_info >= (3, 12):
         pytest.skip("TensorFlow 2.15 is made for Python 3.9 to 3.11")
-    # Beside it what `dmenet_tf.weights.published` imports, and nothing of Keras 3.
-    packages = ["tensorflow==2.15.*", "opencv-python-headless", "pillow"]
+    # Beside it what networks, losses and `dmenet_tf.weights.published` import; nothing of Keras 3.
+    packages = ["tensorflow==2.15.*", "opencv-python-headless", "pillow", "tyro"]
     return python_of(pytestconfig, "tensorflow-2.15", packages)
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import pytest
 
 from tests.support.generation import contents, lines_of, run
 from tests.support.paths import ROOT
+from tests.support.prepared_process import CTRL_C, command_after
 
 
 def start(out, *options):
     """The command in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "data_gen", "--out", str(out), *map(str, options)],
+        [*command_after(CTRL_C, "data_gen"), "--out", str(out), *map(str, options)],
         cwd=ROOT,
         start_new_session=True,
         stderr=subprocess.PIPE,
@@ -31,6 +31,13 @@ def wait_for(condition, process, seconds=300):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def workers(process):
+    """Its children that render: beside them, Python keeps one that tracks what they share."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    lines = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, line in lines.items() if b"spawn_main(" in line]
 
 
 def kill_group(process):
@@ -75,8 +82,8 @@ def test_300_images_and_three_kills(tmp_path, shared, layout):
         if kill == "group":
             kill_group(process)
         else:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            os.kill(int(rng.choice(children)), signal.SIGKILL)
+            wait_for(lambda process=process: workers(process), process)
+            os.kill(rng.choice(workers(process)), signal.SIGKILL)
             errors = process.communicate()[1].strip().splitlines()
             print(errors[-1])
             assert process.returncode == 1 and "fewer --jobs" in errors[-1]

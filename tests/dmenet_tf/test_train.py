@@ -25,7 +25,7 @@ from dmenet_tf.training.validation import Validation
 from dmenet_tf.weights.checkpoints import load_blur_estimation
 from dmenet_tf.weights.load import load_weights
 from tests.support.events import event_records
-from tests.support.training_process import CTRL_C, LIMIT_S, command_after
+from tests.support.prepared_process import CTRL_C, LIMIT_S, command_after
 
 TINY = PRESETS["tiny"].config
 COMMAND = [sys.executable, "-m", "dmenet_tf.train", "--preset", "tiny"]

@@ -14,7 +14,7 @@ from data_gen.dataset import records, shards
 from data_gen.exit_codes import FAILED, INTERRUPTED, OK, SKIPPED
 from dmenet_tf import train
 from tests.support.datasets import write_dataset
-from tests.support.training_process import CTRL_C, LIMIT_S, command_after
+from tests.support.prepared_process import CTRL_C, LIMIT_S, command_after
 
 pytestmark = pytest.mark.process
 
