@@ -23,30 +23,23 @@ LEVELS = 6
 SIGMA_STEP_PX, SIGMA_STEP = 0.12, 0.1
 
 
-def pull_push(image: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+def pull_push(planes: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     """Continues an image smoothly into its holes.
 
     Args:
-        image: [H, W, C] float32, any H and W.
+        planes: [C, H, W] float32, any H and W. As planes, because a weight on an innermost axis of
+            channels would take twice the time.
         known: [H, W] bool; at least one pixel, or the result is 0.
     Returns:
-        [H, W, C]: `image` where known.
+        [C, H, W]: `planes` where known.
     """
-    weight = tf.cast(known, tf.float32)[None]
-    # A hole may contain anything, even NaN, which must not spread by 0 * NaN.
-    light = tf.where(known, tf.transpose(image, [2, 0, 1]), 0.0)
-    return tf.transpose(_pull_push(light, weight), [1, 2, 0])
-
-
-def _pull_push(light, weight):
-    """Planes light [C, H, W], colours times their weight [1, H, W] in [0, 1], to [C, H, W].
-
-    Planes: a weight on an innermost axis of channels would take twice the time.
-    """
-    size = tf.shape(light)[1:]
+    size = tf.shape(known)
     pad = tf.math.floormod(-size, 2**LEVELS)
+    # A hole may contain anything, even NaN, which must not spread by 0 * NaN.
+    light, weight = tf.where(known, planes, 0.0), tf.cast(known, tf.float32)[None]
+    # Colours times their weight, and the weight.
     light, weight = (
-        tf.pad(planes, [[0, 0], [0, pad[0]], [0, pad[1]]])[..., None] for planes in (light, weight)
+        tf.pad(each, [[0, 0], [0, pad[0]], [0, pad[1]]])[..., None] for each in (light, weight)
     )
     grids = [(light, weight)]
     for _ in range(LEVELS):
@@ -156,9 +149,7 @@ def _continued(state, inner, layer, box):
 
     def continued():
         part = state[:, first[0] : last[0], first[1] : last[1]]
-        coverage = tf.where(known, part[3:], 0.0)
-        colour = part[:3] * tf.math.reciprocal_no_nan(coverage)
-        filled = _pull_push(colour, tf.cast(known, tf.float32)[None])
+        filled = pull_push(tf.math.divide_no_nan(part[:3], part[3:]), known)
         filled = filled[:, top - first[0] : bottom - first[0], left - first[1] : right - first[1]]
         return tf.concat([filled, tf.ones_like(filled[:1])], axis=0)
 

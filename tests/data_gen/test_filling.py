@@ -27,16 +27,16 @@ def test_agrees_with_the_authors_generator_to_40_db(shared, name):
 
 
 def test_pull_push_keeps_what_is_known_and_continues_it_smoothly():
-    ramp = np.tile(np.linspace(0, 1, 90, dtype=np.float32), (70, 1))[..., None]
+    ramp = np.tile(np.linspace(0, 1, 90, dtype=np.float32), (70, 1))
     known = np.ones((70, 90), bool)
     known[20:50, 30:60] = False
-    filled = filling.pull_push(tf.where(known[..., None], ramp, np.nan), known).numpy()
+    filled = filling.pull_push(tf.where(known, ramp, np.nan)[None], known).numpy()[0]
     np.testing.assert_array_equal(filled[known], ramp[known])
     np.testing.assert_allclose(filled[~known], ramp[~known], atol=0.12)
     # Nothing known far and wide: the mean of what is.
     known = np.zeros((300, 300), bool)
     known[0, 0] = True
-    filled = filling.pull_push(tf.fill([300, 300, 1], 0.25), known)
+    filled = filling.pull_push(tf.fill([1, 300, 300], 0.25), known)
     np.testing.assert_allclose(filled, 0.25, rtol=1e-5)
 
 
