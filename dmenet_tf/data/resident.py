@@ -5,14 +5,14 @@ mask; other planes are float32 beside it. So cutting is one gather of four bytes
 that a GPU gathers.
 """
 
-import os
+import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
 import tensorflow as tf
 
+from data_gen.io.parallel import ordered
 from data_gen.rendering.compositing import symmetric_index
 from data_gen.sources.base import Cached
 
@@ -102,19 +102,13 @@ def _read(source: Cached, progress) -> tuple[list, list]:
         source.forget(i)
         return pair
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        found = threads.map(read, range(len(source)))
-        try:
-            for _ in progress(range(len(source))):
-                image, plane = next(found)
-                images.append(image)
-                planes.append(plane)
-                taken += image.nbytes + plane.nbytes
-                if taken > room:
-                    raise _too_large(taken)
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+    with contextlib.closing(ordered(read, len(source))) as pairs:
+        for image, plane in progress(pairs, total=len(source)):
+            images.append(image)
+            planes.append(plane)
+            taken += image.nbytes + plane.nbytes
+            if taken > room:
+                raise _too_large(taken)
     return images, planes
 
 
