@@ -169,9 +169,8 @@ def overflowing(strategy) -> dict:
     with strategy.scope():
         trainer = make_trainer("BD", training=replace(TRAINING, precision="mixed_float16"))
     for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
-        optimizer.dynamic_scale.assign(
-            64.0
-        )  # 2^15, to begin with, and down to 2^8 overflow by themselves
+        # 2^15, which it begins with, and all down to 2^8 overflow by themselves.
+        optimizer.dynamic_scale.assign(64.0)
     found, batch = {}, make_batch(0, IMAGES)
     for step in range(STEPS):
         here = dict(batch)
